@@ -1,0 +1,45 @@
+"""A Tune trial: it coordinates one configuration and computes nothing itself."""
+
+import asyncio
+from typing import Any
+
+from ray import tune
+
+from cluster.replicate import StudyContext, run_replicate
+from qpmstudy.config import PipelineConfig, with_values
+from storage.study.space import Parameter, settings
+
+
+class TrialCoordinator(tune.Trainable):  # type: ignore[misc]  # ray ships no types
+    """Runs the seeds of a configuration side by side; each commits its own row.
+
+    One step is the whole trial. Actors are reused from trial to trial: starting one costs
+    seconds, a trial whose stages are all stored costs milliseconds.
+    """
+
+    def setup(
+        self,
+        config: dict[str, Any],
+        context: StudyContext,
+        base: PipelineConfig,
+        parameters: tuple[Parameter, ...],
+    ) -> None:
+        """Keep what all trials have in common."""
+        self._context, self._base, self._parameters = context, base, parameters
+
+    def step(self) -> dict[str, Any]:
+        """Run every seed of the job in `config` and report that it is done."""
+        chosen = settings(self._parameters, self.config["chosen"])
+        config = with_values(self._base, chosen)
+        asyncio.run(self._run(config))
+        return {"done": True, "number": self.config["number"]}
+
+    async def _run(self, config: PipelineConfig) -> None:
+        number = self.config["number"]
+        await asyncio.gather(
+            *(run_replicate(self._context, number, config, s) for s in self.config["seeds"])
+        )
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Accept the next job; Tune sets `self.config` itself."""
+        return True

@@ -1,0 +1,236 @@
+"""Launching a study, for the first time or again: it goes on where it was."""
+
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+# Before ray: it reads its environment when it is imported.
+from cluster.session import ray_session, slots  # isort: skip
+import ray
+from ray import tune
+
+from cluster.coordinator import TrialCoordinator
+from cluster.plan import Job, Plan, reconcile, settle
+from cluster.replicate import StudyContext
+from cluster.reporter import Reporter, best_so_far, duration, tally_lines, trial_line
+from cluster.search import LedgerSearch
+from cluster.shared_embeddings import share
+from cluster.stage_ledger import StageLedger
+from cluster.trial_ledger import TrialLedger
+from qpmstudy.errors import ConfigError
+from qpmstudy.files import read_json, write_json
+from qpmstudy.pipeline import STAGES
+from storage.driver_lock import driver_lock
+from storage.layout import StorageRoot, StudyFolder
+from storage.prepare import ensure_store
+from storage.study import StudySpec, differences
+from storage.summary import Configuration, summarise
+
+logger = logging.getLogger(__name__)
+
+EXTENDABLE = frozenset({"trials", "seeds"})
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a launch ended."""
+
+    configurations: list[Configuration]
+    unfinished: int  # trials that lost their coordinator; launching again goes on with them
+    seconds: float
+
+
+def launch(
+    spec: StudySpec, root: StorageRoot, reporter: Reporter, extend: bool, verbose: bool
+) -> Outcome:
+    """Run what is left of a study and return what is known about it.
+
+    Raises:
+        ConfigError: the study was launched before with other content, another driver runs it,
+            or a stage asks for resources that are not there.
+        DataError: embeddings are missing or another dataset's.
+    """
+    start = time.perf_counter()
+    folder = root.study(spec.name)
+    with driver_lock(folder.lock):
+        _settle_spec(spec, folder, extend)
+        for dataset, backbone in spec.stores():
+            ensure_store(root, dataset, backbone, reporter.phase)
+        ledger = TrialLedger(folder.ledger, spec)
+        plan = reconcile(spec, ledger, folder.results)
+        reporter.line(_opening(spec, plan))
+        unfinished = 0
+        if plan.jobs:
+            run = _Run(spec, root, folder, ledger, plan, reporter)
+            unfinished = run.carry_out(verbose)
+        else:
+            reporter.line("nothing is left to do: no stage was run")
+        configurations = summarise(folder.results.rows(), spec)
+    return Outcome(configurations, unfinished, time.perf_counter() - start)
+
+
+def _settle_spec(spec: StudySpec, folder: StudyFolder, extend: bool) -> None:
+    """Write the specification on first launch; afterwards refuse another one.
+
+    The same name with other values would mix two questions in one table.
+    """
+    new = spec.canonical()
+    if not folder.spec.exists():
+        write_json(folder.spec, new)
+        return
+    old = read_json(folder.spec)
+    changed = differences(old, new)
+    if not changed:
+        return
+    grows = all(new[key] >= (old[key] or 0) for key in EXTENDABLE if new[key] is not None)
+    only_more = {line.partition(":")[0] for line in changed} <= EXTENDABLE and grows
+    if not (extend and only_more):
+        listing = "\n".join(f"  - {line}" for line in changed)
+        raise ConfigError(
+            f"The study {spec.name!r} was launched before with other content:\n{listing}\n"
+            "Give the new question a new name; or, to run more trials or seeds of the same one, "
+            "change only those and add --extend."
+        )
+    write_json(folder.spec, new)
+
+
+def _opening(spec: StudySpec, plan: Plan) -> str:
+    runs = f"{spec.configurations} configurations x {spec.seeds} seeds"
+    done = f", {plan.complete} of them done before" if plan.complete else ""
+    return f"study {spec.name}: {runs}{done}; searching on the {spec.objective_split} split"
+
+
+@dataclass
+class _Run:
+    """One launch with something to do."""
+
+    spec: StudySpec
+    root: StorageRoot
+    folder: StudyFolder
+    ledger: TrialLedger
+    plan: Plan
+    reporter: Reporter
+    _stage_ledger: Any = None
+    _running: int = 0
+    _ended: int = 0
+    _unfinished: int = 0
+    _slots: int = 1
+    _front: str = "no front yet"
+    _snapshot: dict[str, Any] = field(default_factory=dict)
+
+    def carry_out(self, verbose: bool) -> int:
+        """Run the plan's jobs and return how many trials stayed unfinished."""
+        with ray_session(verbose), tempfile.TemporaryDirectory() as disposable:
+            context = self._context()
+            self._slots = slots(self.spec.resources("finetune"))
+            for stage in STAGES:
+                slots(self.spec.resources(stage))
+            trainable = tune.with_parameters(
+                TrialCoordinator,
+                context=context,
+                base=self.spec.pipeline,
+                parameters=self.spec.parameters,
+            )
+            tuner = tune.Tuner(
+                tune.with_resources(trainable, {"cpu": 0}),
+                tune_config=tune.TuneConfig(
+                    search_alg=LedgerSearch(
+                        self.spec, self.ledger, self.plan, self._on_start, self._on_end
+                    ),
+                    num_samples=self.plan.jobs,
+                    max_concurrent_trials=self._parallel(),
+                    reuse_actors=True,
+                ),
+                run_config=tune.RunConfig(
+                    name=self.spec.name,
+                    storage_path=disposable,
+                    verbose=2 if verbose else 0,
+                    failure_config=tune.FailureConfig(max_failures=2),
+                ),
+            )
+            with self._moving():
+                tuner.fit()
+            self._snapshot = ray.get(self._stage_ledger.snapshot.remote(), timeout=60)
+        for line in tally_lines(self._snapshot["tally"]):
+            self.reporter.line(line)
+            logger.info(line)
+        return self._unfinished
+
+    def _context(self) -> StudyContext:
+        embeddings = {
+            (dataset, backbone): share(
+                self.root.embeddings(dataset, backbone), dataset, backbone
+            )
+            for dataset, backbone in self.spec.stores()
+        }
+        self._stage_ledger = StageLedger.options(max_concurrency=100_000).remote(
+            str(self.root.artifacts.root.resolve()), embeddings, dict(self.spec.stages)
+        )
+        return StudyContext(
+            study=self.spec.name,
+            root=str(self.root.path.resolve()),
+            protocol=self.spec.protocol,
+            split=self.spec.objective_split,
+            embeddings=embeddings,
+            ledger=self._stage_ledger,
+        )
+
+    def _parallel(self) -> int:
+        """Return how many trials run at once: enough that no slot waits for the next one."""
+        enough = -(-self._slots // self.spec.seeds) + 1
+        return self.spec.parallel or min(enough, self.plan.jobs)
+
+    def _on_start(self, job: Job) -> None:
+        self._running += 1
+
+    def _on_end(self, job: Job) -> None:
+        self._running -= 1
+        rows = self.folder.results.rows()
+        mine = [row for row in rows if row["trial"] == job.number]
+        if len(mine) < self.spec.seeds:
+            self._unfinished += 1
+            self.reporter.line(
+                f"trial {job.number}: its coordinator was lost; launch again to go on with it"
+            )
+            return
+        settle(self.spec, self.ledger, job, mine)
+        self._ended += 1
+        configurations = summarise(rows, self.spec)
+        self._front = best_so_far(configurations, self.spec)
+        (this,) = (c for c in configurations if c.trial == job.number)
+        line = trial_line(this, self.spec)
+        self.reporter.line(f"[{self._ended}/{self.plan.jobs}] {line}{self._left()}")
+        logger.info(line)
+
+    def _moving(self) -> AbstractContextManager[None]:
+        status: Callable[[], str] = self._status
+        return self.reporter.moving(status)
+
+    def _status(self) -> str:
+        try:
+            self._snapshot = ray.get(self._stage_ledger.snapshot.remote(), timeout=5)
+        except Exception:  # the display must never be what ends a study
+            return "waiting for the cluster"
+        tally, running = self._snapshot["tally"], self._snapshot["running"]
+        shared = sum(counts["reused"] + counts["joined"] for counts in tally.values())
+        computed = sum(counts["computed"] for counts in tally.values())
+        now = ", ".join(f"{count} {stage}" for stage, count in running.items()) or "none"
+        return (
+            f"trials {self._ended}/{self.plan.jobs} done, {self._running} running | stages: "
+            f"{now} running, {computed} computed, {shared} reused | {self._front}{self._left()}"
+        )
+
+    def _left(self) -> str:
+        """Return an estimate of the time left: the runs to come at the mean cost of one."""
+        seconds = self._snapshot.get("mean_seconds", {})
+        if "finetune" not in seconds:
+            return ""
+        runs = (self.plan.jobs - self._ended) * self.spec.seeds
+        cost = seconds["finetune"] + seconds.get("evaluate", 0.0)
+        left = runs * cost / self._slots
+        return f" | about {duration(left)} left" if left else ""

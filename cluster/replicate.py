@@ -1,0 +1,158 @@
+"""One trial and seed: walk the stage graph, write events on the way, commit the row."""
+
+import asyncio
+import json
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cluster.shared_embeddings import SharedEmbeddings
+from cluster.stage_book import Decision
+from cluster.stage_ledger import StageReport, StageRequest
+from cluster.trial_events import TrialEvents
+from qpmstudy.config import PipelineConfig, contradictions, flatten
+from qpmstudy.errors import ConfigError, QpmStudyError
+from qpmstudy.explain import overlay_sheet
+from qpmstudy.pipeline import STAGES, stage_keys
+from storage.artifacts import versions
+from storage.layout import StorageRoot, StudyFolder
+from storage.results import schema
+from storage.rows import stage_columns
+
+EPOCH_POLL_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class StudyContext:
+    """What every trial of a study has in common."""
+
+    study: str
+    root: str
+    protocol: str
+    split: str  # that bare metric names are measured on
+    embeddings: Mapping[tuple[str, str], SharedEmbeddings]
+    ledger: Any  # handle of the StageLedger actor
+
+    @property
+    def storage(self) -> StorageRoot:
+        """Return the storage root."""
+        return StorageRoot(Path(self.root))
+
+    @property
+    def folder(self) -> StudyFolder:
+        """Return the folder of the study."""
+        return self.storage.study(self.study)
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """Return every split besides "train" that any store of the study has."""
+        names = {name for store in self.embeddings.values() for name in store.held_out}
+        return tuple(sorted(names, key=lambda name: (name != "test", name)))
+
+
+async def run_replicate(
+    context: StudyContext, trial: int, config: PipelineConfig, seed: int
+) -> dict[str, Any]:
+    """Run one pipeline and return its committed row; an error becomes a row with status FAIL."""
+    store = context.embeddings[config.embeddings.dataset, config.embeddings.backbone]
+    keys = stage_keys(config, store.fingerprint, seed)
+    events = TrialEvents(context.folder.tensorboard, trial, seed)
+    row: dict[str, Any] = {
+        "study": context.study,
+        "trial": trial,
+        "seed": seed,
+        "protocol": context.protocol,
+        "split": context.split,
+        **flatten(config),
+        **{f"key.{stage}": key for stage, key in keys.items()},
+        "fingerprint": store.fingerprint,
+        "versions": json.dumps(versions()),
+        "host": platform.node(),
+    }
+    try:
+        problems = contradictions(config)
+        if problems:
+            raise ConfigError("; ".join(problems) + ".")
+        reports = await _walk(context, config, keys, seed, events)
+        row |= {"status": "COMPLETE"} | _reported(reports)
+        row |= stage_columns(context.storage.artifacts, keys, context.split)
+        _final_events(context, events, config, row, keys, first=seed == 0)
+    except QpmStudyError as error:
+        row |= {"status": "FAIL", "error": str(error)}
+    except Exception as error:  # a bug in one trial must not end the study; the row tells
+        row |= {"status": "FAIL", "error": f"{type(error).__name__}: {error}"}
+    finally:
+        events.close()
+    row["committed"] = time.time()
+    context.folder.results.commit(row, schema(context.held_out))
+    return row
+
+
+async def _walk(
+    context: StudyContext,
+    config: PipelineConfig,
+    keys: Mapping[str, str],
+    seed: int,
+    events: TrialEvents,
+) -> list[StageReport]:
+    """Obtain every stage, each as soon as its inputs are there."""
+    tasks: dict[str, asyncio.Task[StageReport]] = {}
+
+    async def obtain(stage: str) -> StageReport:
+        await asyncio.gather(*(tasks[name] for name in STAGES[stage].inputs))
+        inputs = {name: keys[name] for name in STAGES[stage].inputs}
+        request = StageRequest(stage, keys[stage], inputs, config, seed)
+        reply = asyncio.ensure_future(_as_future(context.ledger.obtain.remote(request)))
+        while not (await asyncio.wait([reply], timeout=EPOCH_POLL_SECONDS))[0]:
+            start = events.written(stage)
+            events.epochs(stage, await context.ledger.epochs.remote(keys[stage], start))
+        report = await reply
+        facts = context.storage.artifacts.facts(stage, keys[stage])
+        history = facts.get("history", [])
+        assert isinstance(history, list)
+        events.epochs(stage, history[events.written(stage) :])
+        return report
+
+    for stage in STAGES:
+        tasks[stage] = asyncio.create_task(obtain(stage))
+    try:
+        return list(await asyncio.gather(*tasks.values()))
+    finally:
+        for task in tasks.values():
+            task.cancel()
+
+
+async def _as_future(reference: Any) -> StageReport:
+    report: StageReport = await reference
+    return report
+
+
+def _reported(reports: list[StageReport]) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for report in reports:
+        columns[f"seconds.{report.stage}"] = report.seconds
+        columns[f"reused.{report.stage}"] = report.decision is not Decision.COMPUTE
+    return columns
+
+
+def _final_events(
+    context: StudyContext,
+    events: TrialEvents,
+    config: PipelineConfig,
+    row: Mapping[str, Any],
+    keys: Mapping[str, str],
+    first: bool,
+) -> None:
+    numbers = {
+        name: value
+        for name, value in row.items()
+        if isinstance(value, float) and "." not in name and name != "committed"
+    }
+    events.metrics(flatten(config), numbers)
+    if first:  # one picture a trial: more would fill TensorBoard's memory
+        store = context.embeddings[config.embeddings.dataset, config.embeddings.backbone]
+        evaluated = context.storage.artifacts.read("evaluate", keys["evaluate"])
+        events.overlay(overlay_sheet(evaluated, Path(store.image_root)))

@@ -1,0 +1,129 @@
+"""What a person sees while a study runs: lines that stay, and one that moves on a terminal."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from storage.study import StudySpec
+from storage.summary import Configuration
+
+POLL_SECONDS = 1.0
+
+
+class Reporter:
+    """Prints to a console; on anything but a terminal nothing moves."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[str, Any] = {}
+
+    def line(self, text: str) -> None:
+        """Print a line that stays."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def phase(self, name: str, done: int, total: int) -> None:
+        """Show how far a preparation has come; its beginning and end are lines."""
+        if name not in self._tasks:
+            self.line(f"{name}: {total} images")
+            self._bars.start()
+            self._tasks[name] = self._bars.add_task(name, total=total)
+        self._bars.update(self._tasks[name], completed=done)
+        if done == total:
+            self._bars.remove_task(self._tasks.pop(name))
+            self._bars.stop()
+
+    @contextmanager
+    def moving(self, status: Callable[[], str]) -> Iterator[None]:
+        """Refresh a status line, from a thread, for the length of the block."""
+        if not self.console.is_terminal:
+            yield
+            return
+        over = threading.Event()
+        progress = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), console=self.console, transient=True
+        )
+        task = progress.add_task("starting")
+
+        def refresh() -> None:
+            while not over.wait(POLL_SECONDS):
+                progress.update(task, description=status())
+
+        thread = threading.Thread(target=refresh, daemon=True)
+        with progress:
+            thread.start()
+            try:
+                yield
+            finally:
+                over.set()
+                thread.join(timeout=2 * POLL_SECONDS)
+
+
+def trial_line(configuration: Configuration, spec: StudySpec) -> str:
+    """Return one line about a trial that ended."""
+    values = ", ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+                       for name, value in configuration.searched.items())
+    if configuration.failed:
+        return (
+            f"trial {configuration.trial} ({values}): {configuration.failed} of "
+            f"{configuration.failed + configuration.complete} seeds FAILED: "
+            + "; ".join(configuration.errors)
+        )
+    metrics = "  ".join(f"{name} {configuration.estimates[name]}" for name in spec.objectives)
+    mark = "  * on the front" if configuration.on_front else ""
+    return f"trial {configuration.trial} ({values}): {metrics}{mark}"
+
+
+def tally_lines(tally: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return a line for each stage that was asked for: how often computed, how often shared."""
+    lines = []
+    for stage, counts in tally.items():
+        asked = sum(counts.values())
+        if asked:
+            lines.append(
+                f"{stage:15} computed {counts['computed']:4}   reused "
+                f"{counts['reused'] + counts['joined']:4}   of {asked} requests"
+            )
+    return lines
+
+
+def duration(seconds: float) -> str:
+    """Return "45 s", "3 min 20 s" or "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def best_so_far(configurations: Sequence[Configuration], spec: StudySpec) -> str:
+    """Return the ends of the front so far: the best configuration in each objective."""
+    front = [c for c in configurations if c.on_front]
+    if not front:
+        return "no front yet"
+    ends = []
+    for name, way in spec.objectives.items():
+        sign = 1 if way == "max" else -1
+        best = max(front, key=lambda c: sign * c.estimates[name].mean)
+        ends.append(f"{name} {best.estimates[name]} (trial {best.trial})")
+    return f"front of {len(front)}: " + ", ".join(ends)

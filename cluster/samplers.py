@@ -1,0 +1,56 @@
+"""How the next configuration is proposed: one Optuna sampler for each name in a study file."""
+
+from collections.abc import Callable
+
+import optuna
+from optuna.samplers import BaseSampler
+
+from qpmstudy.registry import Registry
+from storage.study import Parameter, StudySpec
+
+SamplerFactory = Callable[[StudySpec, int], BaseSampler]
+
+
+def tpe(spec: StudySpec, seed: int) -> BaseSampler:
+    """Return multi-objective TPE; configurations still running count as poor, not as unknown."""
+    return optuna.samplers.TPESampler(
+        seed=seed, multivariate=True, constant_liar=True, n_startup_trials=_startup(spec)
+    )
+
+
+def nsga2(spec: StudySpec, seed: int) -> BaseSampler:
+    """Return NSGA-II with a population that leaves a short study several generations."""
+    return optuna.samplers.NSGAIISampler(seed=seed, population_size=_startup(spec))
+
+
+def random(spec: StudySpec, seed: int) -> BaseSampler:
+    """Return independent draws."""
+    return optuna.samplers.RandomSampler(seed=seed)
+
+
+SAMPLERS: Registry[SamplerFactory] = Registry(
+    "sampler",
+    {
+        "grid": "cluster.samplers:random",  # never asked: a grid's trials come with their values
+        "random": "cluster.samplers:random",
+        "tpe": "cluster.samplers:tpe",
+        "nsga2": "cluster.samplers:nsga2",
+    },
+)
+
+
+def suggest(trial: optuna.Trial, parameter: Parameter) -> object:
+    """Return the sampler's value for one parameter of a trial."""
+    if parameter.values is not None:
+        return trial.suggest_categorical(parameter.name, parameter.values)
+    low, high, step = parameter.low, parameter.high, parameter.step
+    if parameter.integer:
+        return trial.suggest_int(
+            parameter.name, int(low), int(high), step=int(step or 1), log=parameter.log
+        )
+    return trial.suggest_float(parameter.name, low, high, step=step, log=parameter.log)
+
+
+def _startup(spec: StudySpec) -> int:
+    """Return how many trials are drawn at random first: a fifth, between 4 and 50."""
+    return min(50, max(4, spec.configurations // 5))

@@ -1,0 +1,79 @@
+"""Starting Ray, or joining a cluster that runs; and leaving nothing behind."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+# Read when ray is imported or started. Token authentication is always on; usage statistics
+# leave the machine, so they are off.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")  # its snapshots are never restored
+
+import ray
+
+from qpmstudy.errors import ConfigError
+from storage.study.spec import Resources
+
+
+@contextmanager
+def ray_session(verbose: bool) -> Iterator[None]:
+    """Connect to the cluster at RAY_ADDRESS, or run a local one for the length of the block."""
+    address = os.environ.get("RAY_ADDRESS")
+    level = logging.INFO if verbose else logging.ERROR
+    local = {} if address else {"resources": {"gurobi": float(os.cpu_count() or 1)}}
+    with warnings.catch_warnings():
+        if not verbose:
+            warnings.simplefilter("ignore")
+        ray.init(
+            address=address,
+            include_dashboard=None if address else False,
+            log_to_driver=verbose,
+            logging_level=level,
+            configure_logging=True,
+            **local,
+        )
+        for name in ("ray", "ray.tune", "ray.train", "ray.data"):
+            logging.getLogger(name).setLevel(level)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def slots(resources: Resources) -> int:
+    """Return how many tasks of these resources fit into the cluster at once.
+
+    Raises:
+        ConfigError: not one does, and no node can be started for it.
+    """
+    needs = _needs(resources)
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    count = sum(int(min(node.get(name, 0) // need for name, need in needs.items())) for node in nodes)
+    if not count and not os.environ.get("RAY_ADDRESS"):
+        has = {name: nodes[0].get(name, 0) for name in needs} if nodes else {}
+        raise ConfigError(
+            f"A stage asks for {_words(needs)}, but this machine offers {_words(has)}. Lower the "
+            "stage's resources in the study file (stages: {dense: {cpu: 1, gpu: 0}}), or set "
+            "RAY_ADDRESS to a cluster that has them."
+        )
+    return max(1, count)
+
+
+def ray_options(resources: Resources) -> dict[str, object]:
+    """Return what Ray's `.options()` takes to reserve these resources."""
+    custom = {"gurobi": resources.gurobi} if resources.gurobi else {}
+    return {"num_cpus": resources.cpu, "num_gpus": resources.gpu, "resources": custom}
+
+
+def _needs(resources: Resources) -> dict[str, float]:
+    needs = {"CPU": resources.cpu, "GPU": resources.gpu, "gurobi": resources.gurobi}
+    return {name: need for name, need in needs.items() if need}
+
+
+def _words(amounts: Mapping[str, float]) -> str:
+    return ", ".join(f"{amount:g} {name}" for name, amount in amounts.items()) or "nothing"

@@ -1,0 +1,186 @@
+"""The stage ledger: one actor through which every trial obtains its stages.
+
+It decides with `StageBook`, computes with Ray tasks that hold their stage's resources and
+nothing more, and so makes sure that a stage wanted by many trials is computed once.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from cluster.session import ray_options
+from cluster.shared_embeddings import SharedEmbeddings
+from cluster.stage_book import Decision, StageBook
+from qpmstudy.config import PipelineConfig
+from qpmstudy.errors import QpmStudyError
+from qpmstudy.pipeline import STAGES, run_stage
+from storage.artifacts import ArtifactStore
+from storage.study.spec import Resources
+
+
+class StageError(QpmStudyError):
+    """A stage raised; the message is the error's own."""
+
+
+@dataclass(frozen=True)
+class StageRequest:
+    """One stage of one pipeline run, with the keys of its inputs."""
+
+    stage: str
+    key: str
+    inputs: Mapping[str, str]  # stage name -> key
+    config: PipelineConfig
+    seed: int
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """How a request was answered."""
+
+    stage: str
+    key: str
+    decision: Decision
+    seconds: float  # that its computation took, whenever that was
+
+
+@ray.remote(max_retries=3)
+def compute_stage(
+    request: StageRequest,
+    embeddings: SharedEmbeddings,
+    artifacts: ArtifactStore,
+    threads: int,
+    ledger: Any,
+) -> float:
+    """Run one stage, commit its result and return the seconds it took.
+
+    Tasks of a lost worker or node are run again by Ray; committing twice leaves one result.
+    """
+    torch.set_num_threads(threads)
+    inputs = {name: artifacts.read(name, key) for name, key in request.inputs.items()}
+    start = time.perf_counter()
+    output = run_stage(
+        request.stage,
+        request.config,
+        embeddings.get(),
+        inputs,
+        request.seed,
+        on_epoch=lambda record: ledger.note_epoch.remote(request.key, record),
+    )
+    seconds = time.perf_counter() - start
+    artifacts.write(request.stage, request.key, output, seconds)
+    return seconds
+
+
+@ray.remote(num_cpus=0)
+class StageLedger:
+    """Answers requests for stages; its methods interleave, so waiting blocks nobody else."""
+
+    def __init__(
+        self,
+        artifacts_root: str,
+        embeddings: dict[tuple[str, str], SharedEmbeddings],
+        resources: dict[str, Resources],
+    ) -> None:
+        self._artifacts = ArtifactStore(Path(artifacts_root))
+        self._embeddings = embeddings
+        self._resources = resources
+        self._book = StageBook()
+        self._waiting: dict[str, asyncio.Future[float]] = {}
+        self._done: dict[str, float] = {}  # seconds of every key known to be stored
+        self._epochs: dict[str, list[dict[str, float]]] = {}
+        self._seconds: dict[str, list[float]] = {stage: [] for stage in STAGES}
+
+    async def obtain(self, request: StageRequest) -> StageReport:
+        """Return once the result of a stage is stored.
+
+        Raises:
+            StageError: the stage raised; every trial that waited for it is told.
+        """
+        if request.key not in self._done:
+            stored = await asyncio.to_thread(
+                self._artifacts.manifest, request.stage, request.key
+            )
+            if stored is not None:
+                self._done[request.key] = float(str(stored["seconds"]))
+        # Asked after the wait above: a computation may have been committed in the meantime.
+        decision = self._book.request(request.stage, request.key, request.key in self._done)
+        if decision is Decision.REUSE:
+            seconds = self._done[request.key]
+        elif decision is Decision.JOIN:
+            seconds = await asyncio.shield(self._waiting[request.key])
+        else:
+            seconds = await self._compute(request)
+        return StageReport(request.stage, request.key, decision, seconds)
+
+    async def _compute(self, request: StageRequest) -> float:
+        waiting = self._waiting[request.key] = asyncio.get_running_loop().create_future()
+        try:
+            seconds = float(await self._submit(request))
+        except Exception as error:
+            self._book.failed(request.key)
+            told = StageError(_message(error))
+            waiting.set_exception(told)
+            waiting.exception()  # nobody may be waiting; that is no unhandled error
+            raise told from None
+        finally:
+            del self._waiting[request.key]
+            self._epochs.pop(request.key, None)
+        self._book.finished(request.key)
+        self._done[request.key] = seconds
+        self._seconds[request.stage].append(seconds)
+        waiting.set_result(seconds)
+        return seconds
+
+    def _submit(self, request: StageRequest) -> Any:
+        resources = self._resources.get(request.stage, Resources())
+        where = request.config.embeddings
+        return compute_stage.options(
+            name=request.stage,
+            # without this Tune would capture the task in the trial's own reservation
+            scheduling_strategy=PlacementGroupSchedulingStrategy(placement_group=None),
+            **ray_options(resources),
+        ).remote(
+            request,
+            self._embeddings[where.dataset, where.backbone],
+            self._artifacts,
+            max(1, int(resources.cpu)),
+            ray.get_runtime_context().current_actor,
+        )
+
+    async def note_epoch(self, key: str, record: dict[str, float]) -> None:
+        """Keep the record of an epoch of a stage in flight."""
+        self._epochs.setdefault(key, []).append(record)
+
+    async def epochs(self, key: str, start: int) -> list[dict[str, float]]:
+        """Return the records of a stage in flight from number `start` on."""
+        return self._epochs.get(key, [])[start:]
+
+    async def snapshot(self) -> dict[str, Any]:
+        """Return what the driver shows: tallies, stages in flight, mean seconds by stage."""
+        running: dict[str, int] = {}
+        for stage in self._book.in_flight.values():
+            running[stage] = running.get(stage, 0) + 1
+        return {
+            "tally": {stage: self._book.tally(stage) for stage in STAGES},
+            "running": running,
+            "mean_seconds": {
+                stage: sum(seconds) / len(seconds)
+                for stage, seconds in self._seconds.items()
+                if seconds
+            },
+        }
+
+
+def _message(error: Exception) -> str:
+    cause = getattr(error, "cause", None) or error
+    text = str(cause).strip() or type(cause).__name__
+    if isinstance(cause, QpmStudyError):
+        return text
+    return f"{type(cause).__name__}: {text.splitlines()[-1]}"

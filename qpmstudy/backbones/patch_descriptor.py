@@ -1,0 +1,107 @@
+"""The patch descriptor: a small frozen backbone that needs no download.
+
+Statistics of every patch, with context, projected to D = 96. Its constants are those that
+`calibration.calibrate` found and wrote to patch_descriptor.safetensors.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from qpmstudy.backbones.base import Backbone
+from qpmstudy.backbones.context import contextualised, saliency
+from qpmstudy.backbones.geometry import seen_box
+from qpmstudy.backbones.statistics import PATCH, SIDE, STATISTICS, patch_statistics
+from qpmstudy.datasets.pictures import upright_rgb
+from qpmstudy.errors import DataError
+from qpmstudy.files import sha256
+
+WEIGHTS = Path(__file__).with_name("patch_descriptor.safetensors")
+DIM = 96
+CLAMP = 4.0  # standard deviations beyond which a statistic says no more
+
+_SHAPES = {
+    "statistic_mean": (STATISTICS,),
+    "statistic_scale": (STATISTICS,),
+    "projection": (5 * STATISTICS, DIM),
+    "offset": (DIM,),
+}
+
+
+class PatchDescriptor(Backbone):
+    """Tokens from hand-made statistics: the embedded default, on the CPU."""
+
+    name = "patch-descriptor"
+    dim = DIM
+    grid = (SIDE, SIDE)
+
+    def __init__(self, weights: Path = WEIGHTS) -> None:
+        """Load the constants.
+
+        Raises:
+            DataError: the file of constants is missing or damaged.
+        """
+        self._constants = _load(weights)
+        self.weight_hash = sha256(weights)
+        side = SIDE * PATCH
+        self.preprocessing: dict[str, object] = {
+            "resize": side,
+            "crop": side,
+            "interpolation": "bilinear",
+            "mean": [0.0, 0.0, 0.0],
+            "std": [1.0, 1.0, 1.0],
+        }
+
+    def preprocess(self, image: Image.Image) -> Float[Tensor, "3 224 224"]:
+        """Return the centred square of a picture of any size and mode, values 0 to 1."""
+        image = upright_rgb(image)
+        side = SIDE * PATCH
+        if image.size != (side, side):
+            box = seen_box(*image.size, self.preprocessing)
+            image = image.resize((side, side), Image.Resampling.BILINEAR, box=box)
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous().float() / 255
+
+    @torch.no_grad()
+    def embed(
+        self, images: Float[Tensor, "B 3 224 224"]
+    ) -> tuple[Float[Tensor, "B 256 96"], Float[Tensor, "B 96"]]:
+        """Return the tokens, row-major, and their saliency-weighted mean as the CLS vector."""
+        tokens = torch.empty(len(images), SIDE * SIDE, DIM)
+        cls = torch.empty(len(images), DIM)
+        # One image at a time: the size of a batch must not change the rounding of its images.
+        for index, image in enumerate(images.cpu()):
+            z = standardised(patch_statistics(image), self._constants)
+            weights = saliency(z)
+            context = contextualised(z, weights)
+            tokens[index] = context @ self._constants["projection"] + self._constants["offset"]
+            cls[index] = weights @ tokens[index]
+        return tokens, cls
+
+
+def standardised(
+    statistics: Float[Tensor, "P S"], constants: dict[str, Tensor]
+) -> Float[Tensor, "P S"]:
+    """Return z, the statistics in calibration standard deviations, clamped."""
+    z = (statistics - constants["statistic_mean"]) / constants["statistic_scale"]
+    return z.clamp(-CLAMP, CLAMP)
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    """Return the constants in the file at `path`."""
+    advice = "install qpmstudy again"
+    try:
+        constants = load(path.read_bytes())
+    except FileNotFoundError as error:
+        raise DataError(f"The patch descriptor has no constants at {path}: {advice}.") from error
+    except SafetensorError as error:
+        raise DataError(f"{path} is damaged ({error}): {advice}.") from error
+    shapes = {name: tuple(tensor.shape) for name, tensor in constants.items()}
+    if shapes != _SHAPES:
+        raise DataError(f"{path} has arrays {shapes}, expected {_SHAPES}: {advice}.")
+    return constants

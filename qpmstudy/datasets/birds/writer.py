@@ -1,0 +1,232 @@
+"""A dataset of synthetic birds in the folder layout of CUB-200-2011 (see cub.py).
+
+Beyond that layout it has parts/ as in CUB (parts.txt, part_locs.txt), attributes.txt (one line
+a class) and dataset.json (which preset, seed and recipe made it).
+"""
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from qpmstudy.datasets.base import SPLITS, ImageDataset
+from qpmstudy.datasets.birds.attributes import Code, class_codes, class_name
+from qpmstudy.datasets.birds.presets import PRESETS, RECIPE_VERSION, BirdsPreset
+from qpmstudy.datasets.birds.render import background_of_class, render
+from qpmstudy.datasets.birds.shapes import PARTS
+from qpmstudy.datasets.cub import open_cub
+from qpmstudy.errors import ConfigError, DataError
+from qpmstudy.files import read_json, whole_directory, write_json
+from qpmstudy.registry import did_you_mean
+
+CHUNK = 16  # images a task: long enough to hide its overhead, short enough to show progress
+
+Places = dict[str, tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """What one image is made of; nothing else decides its bytes."""
+
+    id: str
+    code: Code
+    preferred: str
+    rho: float
+    seed: tuple[int, int, int, int]  # seed, split, class, index
+    label: int
+    split: str
+
+
+def open_birds(name: str, root: Path) -> ImageDataset:
+    """Return the synthetic birds of preset `name` that lie at `root`.
+
+    Raises:
+        DataError: there are none, the files are damaged, or another preset or recipe made them.
+    """
+    root = Path(root)
+    make = f"make it with make_birds({name!r}, ...) into an empty folder"
+    if not root.is_dir():
+        raise DataError(f"The dataset {name!r} has no folder {root}: {make}.")
+    _check_origin(root, name, None)
+    return open_cub(name, root, make)
+
+
+def make_birds(
+    preset: str | BirdsPreset,
+    root: Path,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+) -> None:
+    """Write the birds of `preset` to the folder `root`, which appears whole or not at all.
+
+    A folder that already holds them is left alone. `progress` is called with the number of
+    images done and the number of all. `workers` is the number of processes (all CPUs unless
+    given; 1 stays in this process); no image depends on it.
+
+    Raises:
+        ConfigError: no preset has this name.
+        DataError: `root` holds something else.
+    """
+    if isinstance(preset, str):
+        if preset not in PRESETS:
+            raise ConfigError(
+                f"Unknown preset of synthetic birds {preset!r}: the choices are "
+                f"{', '.join(PRESETS)}.{did_you_mean(preset, PRESETS)}"
+            )
+        preset = PRESETS[preset]
+    root = Path(root)
+    if root.exists():
+        _check_origin(root, preset.name, seed)
+        return
+    codes = class_codes(preset.classes, seed)
+    pictures = list(_pictures(preset, codes, seed))
+    with whole_directory(root) as folder:
+        for code_number, code in enumerate(codes, start=1):
+            for top in ("images", "segmentations"):
+                (folder / top / class_name(code_number, code)).mkdir(parents=True)
+        places = _write_pictures(folder, pictures, workers or os.cpu_count() or 1, progress)
+        _write_tables(folder, codes, pictures, places)
+        write_json(folder / "dataset.json", _origin(preset, seed))
+
+
+def _origin(preset: BirdsPreset, seed: int) -> dict[str, object]:
+    """Return the content of dataset.json."""
+    return {"preset": asdict(preset), "seed": seed, "recipe_version": RECIPE_VERSION}
+
+
+def _check_origin(root: Path, name: str, seed: int | None) -> None:
+    """Raise if `root` does not hold the birds of preset `name` (and `seed`, if given)."""
+    advice = "choose another folder, or delete this one and make the dataset again"
+    if not (root / "dataset.json").is_file():
+        raise DataError(f"{root} exists but has no dataset.json of synthetic birds: {advice}.")
+    origin = read_json(root / "dataset.json")
+    asked: dict[str, object] = {"preset": name, "recipe_version": RECIPE_VERSION}
+    if seed is not None:
+        asked["seed"] = seed
+    try:
+        found = {key: origin["preset"]["name"] if key == "preset" else origin[key] for key in asked}
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{root / 'dataset.json'} is damaged ({error!r}): {advice}.") from error
+    if found != asked:
+        raise DataError(f"{root} holds synthetic birds made as {found}, not {asked}: {advice}.")
+
+
+def _pictures(preset: BirdsPreset, codes: list[Code], seed: int) -> Iterator[_Picture]:
+    """Yield every image of the dataset, class by class and split by split."""
+    for label, code in enumerate(codes):
+        preferred = background_of_class(label, seed)
+        folder, number = class_name(label + 1, code), 0
+        for split_number, split in enumerate(SPLITS):
+            rho = 0.0 if split == "shift" else preset.rho
+            for index in range(preset.counts[split]):
+                number += 1
+                name = f"{folder}/img_{number:04d}.png"
+                key = (seed, split_number, label, index)
+                yield _Picture(name, code, preferred, rho, key, label, split)
+
+
+def _write_pictures(
+    folder: Path,
+    pictures: list[_Picture],
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> list[Places]:
+    """Write images and segmentations; return the part locations of every image, in order."""
+    chunks = [pictures[start : start + CHUNK] for start in range(0, len(pictures), CHUNK)]
+    places: list[list[Places]] = [[] for _ in chunks]
+    done = 0
+
+    def finished(number: int, result: list[Places]) -> None:
+        nonlocal done
+        places[number] = result
+        done += len(result)
+        if progress is not None:
+            progress(done, len(pictures))
+
+    if min(workers, len(chunks)) <= 1:
+        for number, chunk in enumerate(chunks):
+            finished(number, _write_chunk(folder, chunk))
+    else:
+        # spawn: a fork of a process whose libraries run threads, as torch does, can hang.
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(
+            min(workers, len(chunks)), mp_context=context, initializer=_end_with_parent
+        ) as pool:
+            tasks: dict[Future[list[Places]], int] = {
+                pool.submit(partial(_write_chunk, folder, chunk)): number
+                for number, chunk in enumerate(chunks)
+            }
+            for task in as_completed(tasks):
+                finished(tasks[task], task.result())
+    return [place for chunk in places for place in chunk]
+
+
+def _end_with_parent() -> None:
+    """Let this worker process end when its parent is killed; idle workers would stay for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait(sentinel: int) -> None:
+        multiprocessing.connection.wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, args=(parent.sentinel,), daemon=True).start()
+
+
+def _write_chunk(folder: Path, pictures: list[_Picture]) -> list[Places]:
+    """Write the images and segmentations of `pictures`; return their part locations."""
+    places = []
+    for picture in pictures:
+        generator = np.random.default_rng(picture.seed)
+        rendered = render(picture.code, picture.preferred, picture.rho, generator)
+        # In noise nothing repeats: looking for repetitions costs time and makes larger files.
+        rendered.image.save(folder / "images" / picture.id, compress_type=zlib.Z_HUFFMAN_ONLY)
+        mask = Image.fromarray(rendered.mask.astype(np.uint8) * 255)
+        mask.save(folder / "segmentations" / picture.id)
+        places.append(rendered.parts)
+    return places
+
+
+def _write_tables(
+    folder: Path, codes: list[Code], pictures: list[_Picture], places: list[Places]
+) -> None:
+    """Write the text files of the layout; image, class and part ids count from 1."""
+    numbered = list(enumerate(pictures, start=1))
+    names = [class_name(number, code) for number, code in enumerate(codes, start=1)]
+    tables = {
+        "classes.txt": [f"{number} {name}" for number, name in enumerate(names, start=1)],
+        "attributes.txt": [
+            f"{number} " + " ".join(f"{key}={value}" for key, value in code._asdict().items())
+            for number, code in enumerate(codes, start=1)
+        ],
+        "images.txt": [f"{number} {picture.id}" for number, picture in numbered],
+        "image_class_labels.txt": [f"{number} {picture.label + 1}" for number, picture in numbered],
+        "train_test_split.txt": [
+            f"{number} {int(picture.split == 'train')}" for number, picture in numbered
+        ],
+        "extra_splits.txt": [
+            f"{number} {picture.split}"
+            for number, picture in numbered
+            if picture.split not in ("train", "test")
+        ],
+        "parts/parts.txt": [f"{number} {part}" for number, part in enumerate(PARTS, start=1)],
+        "parts/part_locs.txt": [
+            f"{image} {number} {x:.1f} {y:.1f} {int(part in place)}"
+            for image, place in enumerate(places, start=1)
+            for number, part in enumerate(PARTS, start=1)
+            for x, y in [place.get(part, (0, 0))]
+        ],
+    }
+    (folder / "parts").mkdir()
+    for file, lines in tables.items():
+        (folder / file).write_text("\n".join(lines) + "\n", encoding="utf-8")

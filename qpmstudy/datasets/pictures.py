@@ -1,0 +1,53 @@
+"""Opening picture files of any kind as upright 8-bit RGB."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from qpmstudy.errors import DataError
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Return `image` as 8-bit RGB, turned as its EXIF orientation says.
+
+    16-bit grey is scaled to 8 bits (Pillow's own conversion clips it to white),
+    transparency is laid over white, and grey, palette and CMYK pictures are converted.
+    An upright RGB image comes back unchanged.
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        levels = np.asarray(image).astype(np.int64)
+        image = Image.fromarray((levels.clip(0, 65535) // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        picture = image.convert("RGBA")
+        page = Image.new("RGBA", picture.size, "white")
+        return Image.alpha_composite(page, picture).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def read_rgb(path: Path) -> Image.Image:
+    """Return the picture at `path` as upright 8-bit RGB.
+
+    Raises:
+        DataError: the file is missing or is not a picture that can be decoded.
+    """
+    try:
+        with Image.open(path) as file:
+            return upright_rgb(file)
+    except FileNotFoundError as error:
+        raise DataError(
+            f"The image {path} does not exist: restore it from the dataset's archive, "
+            "or make the dataset again."
+        ) from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"The image {path} cannot be decoded ({error}): restore the file from the "
+            "dataset's archive, or make the dataset again."
+        ) from error
+
+
+def orientation(path: Path) -> int:
+    """Return the EXIF orientation of the picture at `path` (1: stored as it is seen)."""
+    with Image.open(path) as file:
+        return int(file.getexif().get(ExifTags.Base.Orientation, 1))

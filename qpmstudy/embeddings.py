@@ -1,0 +1,106 @@
+"""Frozen embeddings in memory, as every stage reads them.
+
+Symbols: N images, P patches on a rows x cols grid, D channels, C classes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float16, Int64, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+
+from qpmstudy.errors import DataError
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """One store of frozen embeddings.
+
+    `patches` is a sequence of shards rather than one array: shards arrive as separate
+    zero-copy views of a node's shared memory, and joining them would copy every byte.
+    """
+
+    dataset: str
+    backbone: str
+    fingerprint: str  # content hash over images, preprocessing, backbone and weights
+    class_names: tuple[str, ...]
+    grid: tuple[int, int]
+    preprocessing: Mapping[str, object]
+    weight_hash: str  # of the backbone
+    patches: Sequence[Float16[np.ndarray, "_ P D"]]
+    cls: Float16[np.ndarray, "N D"]
+    labels: Int64[np.ndarray, " N"]
+    splits: NDArray[np.str_]  # (N,) "train", "test", or another held-out split
+    masks: UInt8[np.ndarray, "N P"] | None
+    ids: tuple[str, ...]  # image paths below the dataset's image folder
+    image_root: str  # where those images were when the store was written
+
+    @property
+    def dim(self) -> int:
+        """Return D, the number of channels of a token."""
+        return int(self.patches[0].shape[2])
+
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        return np.cumsum([0, *(len(shard) for shard in self.patches)])
+
+    def indices(self, split: str) -> Int64[np.ndarray, " n"]:
+        """Return the positions of the images of one split, ascending."""
+        return np.flatnonzero(self.splits == split)
+
+    def held_out_splits(self) -> tuple[str, ...]:
+        """Return the names of the splits that are not for training, "test" first."""
+        names = sorted(set(self.splits.tolist()) - {"train"}, key=lambda name: (name != "test", name))
+        return tuple(names)
+
+    def tokens(self, index: Int64[np.ndarray, " n"]) -> Float16[Tensor, "n P D"]:
+        """Gather the patch tokens of the images at `index`, in that order."""
+        _, rows, dim = self.patches[0].shape
+        out = np.empty((len(index), rows, dim), dtype=np.float16)
+        owner = np.searchsorted(self._starts, index, side="right") - 1
+        for shard in np.unique(owner):
+            here = owner == shard
+            out[here] = self.patches[shard][index[here] - self._starts[shard]]
+        return torch.from_numpy(out)
+
+
+def stratified_split(
+    labels: Int64[np.ndarray, " n"], share: float, seed: int
+) -> tuple[Int64[np.ndarray, " a"], Int64[np.ndarray, " b"]]:
+    """Divide positions 0..n-1 into two parts with every class in the same proportion.
+
+    Args:
+        labels: class of each image.
+        share: fraction of each class that goes to the second part, rounded to whole images.
+        seed: decides which images those are.
+
+    Returns:
+        Positions of the first and of the second part, each ascending.
+
+    Raises:
+        DataError: `share` would take every image of a class, or none of any class.
+    """
+    if share == 0:
+        return np.arange(len(labels)), np.empty(0, dtype=np.int64)
+    rng = np.random.default_rng([seed, 0x5B117])
+    taken = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        count = round(share * len(members))
+        if count >= len(members):
+            raise DataError(
+                f"Class {label} has {len(members)} training image(s): holding out "
+                f"{share:.0%} leaves none to train on. Lower split.validation."
+            )
+        taken.append(rng.permutation(members)[:count])
+    second = np.sort(np.concatenate(taken))
+    if not len(second):
+        raise DataError(
+            f"split.validation = {share} holds out no image: the classes have at most "
+            f"{np.bincount(labels).max()} training images. Raise it, or use protocol: paper."
+        )
+    return np.setdiff1d(np.arange(len(labels)), second), second

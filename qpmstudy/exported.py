@@ -1,0 +1,112 @@
+"""Exported models: a folder that is all a person needs to predict, checked before it is used.
+
+    model.safetensors   adapter, head, and the scale of each feature's map
+    model.json          configuration, classes, selection, certificate, metrics, backbone
+    MODEL_CARD.md       the same in words
+    SHA256SUMS          hashes of the three; `sha256sum -c SHA256SUMS` checks them too
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from qpmstudy.backbones import open_backbone
+from qpmstudy.classifier import AdapterShape, Classifier
+from qpmstudy.errors import ConfigError, DataError
+from qpmstudy.files import check_hashes, read_json, sha256, whole_directory, write_bytes, write_json
+from qpmstudy.inference import InterpretableModel
+
+SCHEMA_VERSION = 1
+CONTENT = ("model.safetensors", "model.json", "MODEL_CARD.md")
+REQUIRED = ("schema_version", "shape", "class_names", "selected", "backbone")
+
+
+def save_model(
+    folder: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any], card: str
+) -> None:
+    """Write a model folder, whole or not at all.
+
+    Args:
+        folder: must not exist.
+        tensors: `Classifier.tensors()` and "peak".
+        record: content of model.json besides the schema version.
+        card: the model card, Markdown.
+
+    Raises:
+        ConfigError: the folder exists.
+    """
+    if folder.exists():
+        raise ConfigError(
+            f"{folder} exists already and exported models are not overwritten: "
+            "remove it, or choose another --out."
+        )
+    with whole_directory(folder) as temporary:
+        contents = {name: value.contiguous() for name, value in tensors.items()}
+        write_bytes(temporary / "model.safetensors", save(contents))
+        write_json(temporary / "model.json", {"schema_version": SCHEMA_VERSION, **record})
+        write_bytes(temporary / "MODEL_CARD.md", card.encode())
+        sums = "".join(f"{sha256(temporary / name)}  {name}\n" for name in CONTENT)
+        write_bytes(temporary / "SHA256SUMS", sums.encode())
+
+
+def load_model(folder: Path) -> InterpretableModel:
+    """Load an exported model with its backbone, on the CPU.
+
+    Raises:
+        DataError: a file is missing or changed, or the backbone here has other weights.
+        ConfigError: the backbone is not known here.
+    """
+    check_hashes(folder, _sums(folder))
+    record = read_json(folder / "model.json")
+    missing = [key for key in REQUIRED if key not in record]
+    if missing or record["schema_version"] != SCHEMA_VERSION:
+        raise DataError(
+            f"{folder / 'model.json'} has schema version {record.get('schema_version')!r} and "
+            f"lacks {missing}; this version reads {SCHEMA_VERSION}. Export the model again."
+        )
+    try:
+        tensors: dict[str, Tensor] = load_file(folder / "model.safetensors")
+    except SafetensorError as error:
+        raise DataError(f"{folder / 'model.safetensors'} cannot be read: {error}.") from error
+    classifier = Classifier.from_tensors(tensors, AdapterShape(**record["shape"]))
+    wanted = record["backbone"]
+    backbone = open_backbone(wanted["name"])
+    if backbone.weight_hash != wanted["weight_hash"]:
+        raise DataError(
+            f"{folder} was trained on {wanted['name']} with weights "
+            f"{wanted['weight_hash'][:12]}..., but the weights here are "
+            f"{backbone.weight_hash[:12]}...: its predictions would be meaningless. "
+            "Install the version it was exported with (see versions in model.json)."
+        )
+    grid = wanted["grid"]
+    return InterpretableModel(
+        classifier=classifier,
+        backbone=backbone,
+        class_names=tuple(record["class_names"]),
+        grid=(grid[0], grid[1]),
+        peak=tensors["peak"],
+        selected=tuple(record["selected"]),
+        record=record,
+    )
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    path = folder / "SHA256SUMS"
+    if not path.is_file():
+        raise DataError(
+            f"{folder} is no exported model: it has no SHA256SUMS. Export one with "
+            "python cli.py study export STUDY --out FOLDER."
+        )
+    sums = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        digest, _, name = line.partition("  ")
+        if name not in CONTENT:
+            raise DataError(f"{path} is damaged: it names {name!r}, which no model has.")
+        sums[name] = digest
+    if set(sums) != set(CONTENT):
+        raise DataError(f"{path} is damaged: it must list {', '.join(CONTENT)}.")
+    return sums

@@ -1,0 +1,92 @@
+"""The stage graph: which stage reads what, under which key its result is kept, how it is run.
+
+    dense -> select -> finetune -> evaluate
+      +----------------> evaluate_dense
+
+The key of a stage is a hash of its name and version, its own sections of the configuration,
+the seed, and the keys of its inputs; the store of embeddings enters by its content fingerprint.
+Configurations that agree up to a stage therefore share that stage's result.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+
+from qpmstudy.config import PipelineConfig
+from qpmstudy.embeddings import Embeddings
+from qpmstudy.stages import StageContext, StageOutput, dense, evaluate, finetune, select
+from qpmstudy.training import EpochListener
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A node of the graph. Raise `version` whenever the same inputs give another result."""
+
+    name: str
+    version: int
+    sections: tuple[str, ...]  # of PipelineConfig; nothing else may be read
+    inputs: tuple[str, ...]  # stages whose output it reads
+    run: Callable[[StageContext], StageOutput]
+
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Stage("dense", 1, ("split", "adapter", "dense"), (), dense),
+        Stage("evaluate_dense", 1, ("evaluate",), ("dense",), evaluate),
+        Stage("select", 1, ("select",), ("dense",), select),
+        Stage("finetune", 1, ("finetune",), ("dense", "select"), finetune),
+        Stage("evaluate", 1, ("evaluate",), ("finetune",), evaluate),
+    )
+}
+"""In an order in which each stage comes after its inputs."""
+
+
+def stage_keys(config: PipelineConfig, fingerprint: str, seed: int) -> dict[str, str]:
+    """Return the key (64 hex digits) of every stage of one pipeline run.
+
+    Args:
+        config: the configuration; its "embeddings" section enters as `fingerprint` alone,
+            so a store that is renamed or moved keeps its results.
+        fingerprint: content hash of the store of embeddings.
+        seed: the replicate.
+    """
+    sections = asdict(config)
+    keys: dict[str, str] = {}
+    for stage in STAGES.values():
+        content = {
+            "stage": stage.name,
+            "version": stage.version,
+            "config": {name: sections[name] for name in stage.sections},
+            "seed": seed,
+            "embeddings": fingerprint,
+            "inputs": {name: keys[name] for name in stage.inputs},
+        }
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        keys[stage.name] = hashlib.sha256(canonical.encode()).hexdigest()
+    return keys
+
+
+def run_stage(
+    name: str,
+    config: PipelineConfig,
+    embeddings: Embeddings,
+    inputs: Mapping[str, StageOutput],
+    seed: int,
+    on_epoch: EpochListener | None = None,
+) -> StageOutput:
+    """Run one stage. `inputs` holds the outputs of the stages named in its `inputs`."""
+    stage = STAGES[name]
+    wanted = {needed: inputs[needed] for needed in stage.inputs}
+    return stage.run(StageContext(config, seed, embeddings, wanted, on_epoch))
+
+
+def run_pipeline(
+    config: PipelineConfig, embeddings: Embeddings, seed: int
+) -> dict[str, StageOutput]:
+    """Run every stage here, one after another, and return their outputs by name."""
+    outputs: dict[str, StageOutput] = {}
+    for name in STAGES:
+        outputs[name] = run_stage(name, config, embeddings, outputs, seed)
+    return outputs

@@ -1,0 +1,96 @@
+"""Which features does a model keep, and which class uses which? The quadratic problem of QPM.
+
+    base        the problem, its answer, what a solver offers
+    constants   relevance, similarity and pair penalties, made from features and labels
+    spread      the threshold of the pair penalties
+    assignment  the best assignment for given features, no two classes alike
+    search      swap search for good selections
+    cuts, incidence, relaxation, branch   upper bounds and proof
+    lagrangian, gurobi, highs, auto       the solvers
+"""
+
+from qpmstudy.errors import ConfigError, SolverError
+from qpmstudy.registry import Registry
+from qpmstudy.selection.base import (
+    Limits,
+    Selection,
+    SelectionProblem,
+    Solver,
+    Status,
+    relative_gap,
+)
+from qpmstudy.selection.constants import pair_penalties, relevance, similarity
+
+__all__ = [
+    "SOLVERS",
+    "Limits",
+    "Selection",
+    "SelectionProblem",
+    "Solver",
+    "Status",
+    "pair_penalties",
+    "relative_gap",
+    "relevance",
+    "similarity",
+    "solve",
+]
+
+SOLVERS: Registry[type[Solver]] = Registry(
+    "selection solver",
+    {
+        "auto": "qpmstudy.selection.auto:AutoSolver",
+        "lagrangian": "qpmstudy.selection.lagrangian:LagrangianSolver",
+        "gurobi": "qpmstudy.selection.gurobi:GurobiSolver",
+        "highs": "qpmstudy.selection.highs:HighsSolver",
+    },
+)
+
+_CHECK = 1e-6
+"""Relative difference allowed between a solver's numbers and those computed here."""
+
+
+def solve(
+    problem: SelectionProblem,
+    solver: str = "auto",
+    gap: float = 5e-3,
+    time_limit: float = 60.0,
+    seed: int = 0,
+) -> Selection:
+    """Return a feasible selection with an upper bound, checked by code that did not find it.
+
+    Stops when the relative gap (bound - objective) / |objective| is at most `gap`, or after
+    `time_limit` seconds. Equal seeds give equal answers unless time runs out.
+
+    Raises:
+        ConfigError: the solver is unknown, or a limit is negative.
+        NotInstalledError: the solver's package is missing.
+        SolverError: the solver cannot take this problem on, failed, or gave a wrong answer.
+    """
+    if not gap >= 0 or not time_limit > 0:
+        raise ConfigError(
+            f"gap is {gap} and time_limit {time_limit}: the gap must be at least 0 and the "
+            f"time limit above 0 seconds."
+        )
+    chosen = SOLVERS.get(solver)()
+    refusal = chosen.can_solve(problem)
+    if refusal is not None:
+        raise SolverError(f"The selection solver {solver!r} cannot take this problem: {refusal}")
+    answer = chosen.solve(problem, Limits(gap, time_limit, seed))
+    _check(problem, answer)
+    return answer
+
+
+def _check(problem: SelectionProblem, answer: Selection) -> None:
+    wrong = problem.violations(answer.selected, answer.assignment)
+    if not wrong:
+        objective = problem.objective(answer.selected, answer.assignment)
+        tolerance = _CHECK * max(1.0, abs(objective))
+        if abs(objective - answer.objective) > tolerance:
+            wrong.append(f"its objective is {objective}, not {answer.objective}")
+        if answer.bound < objective - tolerance:
+            wrong.append(f"its bound {answer.bound} is below its objective {objective}")
+    if wrong:
+        raise SolverError(
+            f"The selection solver {answer.solver!r} gave a wrong answer: {'; '.join(wrong[:5])}. "
+            f"This is a bug: please report it, and use another solver."
+        )

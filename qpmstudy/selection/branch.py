@@ -1,0 +1,190 @@
+"""Branch and bound on the selected features, with the relaxation's bounds.
+
+Best bound first, so that the bound falls as fast as it can. At every node features are fixed
+whose other value the multipliers rule out ("reduced costs"). Node arrays hold feature indices.
+"""
+
+import heapq
+import itertools
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from qpmstudy.selection.base import ROUNDING, SelectionProblem
+from qpmstudy.selection.relaxation import Multipliers, Relaxation
+from qpmstudy.selection.search import Candidate, Search
+
+_STEPS = 60
+"""L-BFGS steps a round; cuts are sought after each round."""
+_ROOT_ROUNDS, _NODE_ROUNDS = 30, 6
+_START, _FINEST = 0.25, 0.0005
+"""Smoothing, in units of the mean profit of a selected feature, at the start and at the end."""
+_WARM = 0.01
+"""Smoothing that a node starts with."""
+_ENUMERATED = 50
+"""A node with at most this many selections left is settled by looking at all of them."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """Selections that contain `inside` and otherwise only features of `free`."""
+
+    inside: Int[np.ndarray, " I"]
+    free: Int[np.ndarray, " U"]
+    bound: float
+    branch_on: int
+    start: Multipliers
+
+
+class BranchAndBound:
+    """One run: `best` only rises, `settled` is the highest bound of what was ruled out."""
+
+    def __init__(
+        self, problem: SelectionProblem, search: Search, best: Candidate, gap: float, deadline: float
+    ) -> None:
+        self.problem = problem
+        self.search = search
+        self.best = best
+        self.settled = -math.inf
+        self._gap = gap
+        self._deadline = deadline
+        self._order = itertools.count()
+        self._open: list[tuple[float, int, Node]] = []
+
+    @property
+    def bound(self) -> float:
+        """No feasible answer is better than this."""
+        waiting = -self._open[0][0] if self._open else -math.inf
+        return max(self.best.objective, self.settled, waiting)
+
+    @property
+    def _target(self) -> float:
+        size = abs(self.best.objective)
+        return self.best.objective + max(self._gap * size, ROUNDING * max(1.0, size))
+
+    def run(self) -> bool:
+        """Branch until everything is settled (True) or the time is up (False)."""
+        everything = np.arange(len(self.problem.relevance))
+        self._bound_node(everything[:0], everything, math.inf, self._first_multipliers())
+        while self._open:
+            if -self._open[0][0] <= self._target:
+                return True
+            if self._late():
+                return False
+            _, _, node = heapq.heappop(self._open)
+            others = node.free[node.free != node.branch_on]
+            inside = np.append(node.inside, node.branch_on)
+            self._bound_node(inside, others, node.bound, node.start)
+            self._bound_node(node.inside, others, node.bound, node.start)
+        return True
+
+    def _late(self) -> bool:
+        return time.perf_counter() > self._deadline
+
+    def _first_multipliers(self) -> Multipliers:
+        inside = self.search.V[self.best.selected]
+        lam = np.sort(inside, axis=0)[len(inside) - self.problem.per_class]
+        gain = np.maximum(self.search.V - lam, 0.0).sum(axis=1) + self.search.b
+        return Multipliers(lam, float(np.sort(gain)[-self.problem.n_features]))
+
+    def _offer(self, candidate: Candidate) -> None:
+        if candidate.objective > self.best.objective:
+            self.best = candidate
+
+    def _bound_node(
+        self,
+        inside: Int[np.ndarray, " I"],
+        free: Int[np.ndarray, " U"],
+        inherited: float,
+        start: Multipliers,
+    ) -> None:
+        """Bound a part of the tree, then settle it or put it among the open nodes."""
+        n = self.problem.n_features - len(inside)
+        if n < 0 or n > len(free):
+            return
+        if math.comb(len(free), n) <= _ENUMERATED:
+            self._enumerate(inside, free, n)
+            return
+        relaxation = Relaxation(self.problem, inside, free, start)
+        root = inherited == math.inf
+        bound, r = self._tighten(relaxation, root)
+        bound = min(bound, inherited)
+        if bound <= self._target:
+            self.settled = max(self.settled, bound)
+            return
+        fixed_in, left = self._fix(free, r[len(inside) :], n, bound)
+        s = dict(zip(free.tolist(), relaxation.s.tolist(), strict=True))
+        inside = np.concatenate([inside, fixed_in])
+        n = self.problem.n_features - len(inside)
+        if math.comb(len(left), n) <= _ENUMERATED:
+            self._enumerate(inside, left, n)
+            return
+        branch_on = max(left.tolist(), key=lambda d: (min(s[d], 1 - s[d]), -d))
+        node = Node(inside, left, bound, branch_on, relaxation.multipliers())
+        heapq.heappush(self._open, (-bound, next(self._order), node))
+
+    def _tighten(
+        self, relaxation: Relaxation, root: bool
+    ) -> tuple[float, Float[np.ndarray, " D"]]:
+        """Minimise with finer and finer smoothing and more cuts until it pays no longer."""
+        unit = abs(self.best.objective) / self.problem.n_features or 1.0
+        per_entry = abs(self.best.objective) / (
+            self.problem.per_class * self.problem.relevance.shape[1]
+        ) or 1.0
+        theta = _START if root else _WARM
+        best, best_r, best_z = math.inf, np.zeros(0), None
+        for _ in range(_ROOT_ROUNDS if root else _NODE_ROUNDS):
+            smooth = relaxation.minimise(theta * unit, 2 * theta * per_entry, _STEPS)
+            bound, r = relaxation.bound()
+            gained = best - bound
+            if bound < best:
+                best, best_r = bound, r
+            self._try(relaxation, r)
+            missing = best - self._target
+            if missing <= 0 or self._late():
+                break
+            blur = bound - smooth
+            n_cuts = relaxation.add_cuts()
+            if not n_cuts and (theta == _FINEST or blur < 0.1 * missing):
+                break
+            if not root and gained < 0.05 * missing:
+                break
+            if root and gained < 0.01 * missing:
+                break
+            theta = max(theta / 2, _FINEST)
+        return best, best_r
+
+    def _try(self, relaxation: Relaxation, r: Float[np.ndarray, " D"]) -> None:
+        """Climb from the selection that the multipliers favour."""
+        rank = r.copy()
+        rank[: relaxation.n_inside] = np.inf
+        favoured = np.argsort(-rank, kind="stable")[: self.problem.n_features]
+        self._offer(self.search.climb(relaxation.columns[favoured], self._deadline))
+
+    def _fix(
+        self, free: Int[np.ndarray, " U"], r: Float[np.ndarray, " U"], n: int, bound: float
+    ) -> tuple[Int[np.ndarray, " I"], Int[np.ndarray, " L"]]:
+        """Return the features that must be selected and those that stay open.
+
+        Forcing a feature against the relaxation's choice costs at least its distance in r to
+        the best one on the other side.
+        """
+        order = np.argsort(-r, kind="stable")
+        chosen, rest = order[:n], order[n:]
+        if_out = bound - (r[chosen] - r[rest[0]])
+        if_in = bound - (r[chosen[-1]] - r[rest])
+        forced, barred = if_out <= self._target, if_in <= self._target
+        ruled_out = np.concatenate([if_out[forced], if_in[barred]])
+        self.settled = max(self.settled, ruled_out.max(initial=-math.inf))
+        return free[chosen[forced]], free[np.concatenate([chosen[~forced], rest[~barred]])]
+
+    def _enumerate(
+        self, inside: Int[np.ndarray, " I"], free: Int[np.ndarray, " U"], n: int
+    ) -> None:
+        for chosen in itertools.combinations(free.tolist(), n):
+            selected = np.concatenate([inside, np.array(chosen, dtype=np.int64)])
+            if self.search.value(selected) > self.best.objective:
+                self._offer(self.search.evaluate(selected))

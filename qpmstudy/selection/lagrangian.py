@@ -1,0 +1,66 @@
+"""The open solver: swap search for the answer, Lagrangian bounds and branch and bound for proof.
+
+Needs numpy and scipy only. One thread does the work best: OMP_NUM_THREADS=1.
+"""
+
+import time
+
+import numpy as np
+
+from qpmstudy.selection.base import Limits, Selection, SelectionProblem, Status
+from qpmstudy.selection.branch import BranchAndBound
+from qpmstudy.selection.search import Candidate, Search
+
+_RESTARTS = 20
+"""Perturbed restarts of the swap search before the bounds are computed."""
+_SEARCH_SHARE = 0.1
+"""Largest share of the time limit that these restarts may take."""
+
+
+class LagrangianSolver:
+    """`lagrangian`: takes every problem; deterministic for a seed unless time runs out."""
+
+    name = "lagrangian"
+
+    def can_solve(self, problem: SelectionProblem) -> str | None:
+        """Return None: there is no problem that this solver refuses."""
+        return None
+
+    def solve(self, problem: SelectionProblem, limits: Limits) -> Selection:
+        """Return the best selection found, its bound, and how it stopped."""
+        begin = time.perf_counter()
+        search = Search(problem)
+        best = first_answer(search, limits, begin + _SEARCH_SHARE * limits.time_limit)
+        tree = BranchAndBound(problem, search, best, limits.gap, begin + limits.time_limit)
+        finished = tree.run()
+        objective, bound = tree.best.objective, tree.bound
+        return Selection(
+            selected=tree.best.selected,
+            assignment=tree.best.assignment,
+            objective=objective,
+            bound=bound,
+            status=Status.of(objective, bound, finished),
+            solver=self.name,
+            seconds=time.perf_counter() - begin,
+        )
+
+
+def first_answer(search: Search, limits: Limits, deadline: float) -> Candidate:
+    """Return a good selection: greedy, swap descent, then perturbed restarts from the best."""
+    rng = np.random.default_rng(limits.seed)
+    problem = search.problem
+    best = search.climb(search.greedy(), deadline)
+    n_given, n = len(problem.relevance), problem.n_features
+    for _ in range(_RESTARTS):
+        if time.perf_counter() > deadline or n == n_given:
+            break
+        outside = np.setdiff1d(np.arange(n_given), best.selected)
+        n_swapped = min(int(rng.integers(2, max(3, n // 4) + 1)), n, len(outside))
+        start = best.selected.copy()
+        start[rng.choice(n, n_swapped, replace=False)] = rng.choice(
+            outside, n_swapped, replace=False
+        )
+        other = search.climb(start, deadline)
+        if other.objective > best.objective:
+            best = other
+    return best

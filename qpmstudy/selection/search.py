@@ -1,0 +1,133 @@
+"""Good selections quickly: swap descent with all gains at once, and perturbed restarts.
+
+V: profit (F, C), P: symmetric pair penalties (F, F), b: bias (F,). Without the rule that no two
+classes are alike the value of a set of features is
+
+    G(s) = sum_c (sum of the k largest V[d,c], d in s) - sum_{i<j in s} P[i,j] + sum_{d in s} b_d,
+
+an upper bound of its true value, which `best_assignment` gives. The descent climbs G, then the
+true value among the swaps that G does not rule out.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from qpmstudy.selection.assignment import alike, best_assignment, top_sets
+from qpmstudy.selection.base import SelectionProblem
+
+_TOLERANCE = 1e-9
+_EXACT_TRIES = 30
+"""Neighbours of a local optimum of G whose true value is looked at, best G first."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A selection with its best assignment and true objective."""
+
+    selected: Int[np.ndarray, " S"]
+    assignment: Bool[np.ndarray, "C S"]
+    objective: float
+
+
+class Search:
+    """Swap search on one problem."""
+
+    def __init__(self, problem: SelectionProblem) -> None:
+        n_given = len(problem.relevance)
+        self.problem = problem
+        self.V = problem.profit
+        self.P = (
+            np.zeros((n_given, n_given)) if problem.pair_penalty is None else problem.pair_penalty
+        )
+        self.b = np.zeros(n_given) if problem.bias is None else problem.bias
+        self._floor = self.V.min(axis=0)  # stands in for "no feature" while s is filled
+
+    def evaluate(self, selected: Int[np.ndarray, " S"]) -> Candidate:
+        """Return the true value of a selection, with its best assignment."""
+        selected = np.sort(selected)
+        assignment = best_assignment(self.V[selected], self.problem.per_class)
+        return Candidate(selected, assignment, self.problem.objective(selected, assignment))
+
+    def greedy(self) -> Int[np.ndarray, " S"]:
+        """Return the features that raise G most, one after the other."""
+        n, k = self.problem.n_features, self.problem.per_class
+        best = np.tile(self._floor, (k, 1))  # k largest of the chosen, ascending
+        price = self.b.copy()
+        chosen: list[int] = []
+        for _ in range(n):
+            gain = np.maximum(self.V - best[0], 0.0).sum(axis=1) + price
+            gain[chosen] = -np.inf
+            d = int(np.argmax(gain))
+            chosen.append(d)
+            best[0] = np.maximum(best[0], self.V[d])
+            best.sort(axis=0)
+            price -= self.P[d]
+        return np.array(chosen)
+
+    def value(self, selected: Int[np.ndarray, " S"]) -> float:
+        """Return G."""
+        k = self.problem.per_class
+        top = np.partition(self.V[selected], len(selected) - k, axis=0)[len(selected) - k :]
+        pairs = 0.5 * self.P[np.ix_(selected, selected)].sum()
+        return float(top.sum() - pairs + self.b[selected].sum())
+
+    def swap_gains(self, selected: Int[np.ndarray, " S"]) -> Float[np.ndarray, "S F"]:
+        """Return G(s - s_i + j) - G(s) for every i, j; -inf where j is in s already.
+
+        With t_k, t_k+1 the k-th and next largest value of a class in s, adding j gains
+        (V_j - t_k)^+ and, where i was among the k largest, clip(V_j, t_k+1, t_k) - V_i more.
+        """
+        k = self.problem.per_class
+        inside = self.V[selected]
+        ranked = -np.sort(-inside, axis=0)
+        t_k = ranked[k - 1]
+        t_next = ranked[k] if k < len(selected) else self._floor
+        top = top_sets(inside, k).T
+        add = np.maximum(self.V - t_k, 0.0).sum(axis=1) + self.b - self.P[selected].sum(axis=0)
+        loss = (inside * top).sum(axis=1) + self.b[selected]
+        loss -= self.P[np.ix_(selected, selected)].sum(axis=1)
+        gains = top.astype(np.float64) @ np.clip(self.V, t_next, t_k).T
+        gains += add + self.P[selected] - loss[:, None]
+        gains[:, selected] = -np.inf
+        return gains
+
+    def descend(self, selected: Int[np.ndarray, " S"], deadline: float) -> Int[np.ndarray, " S"]:
+        """Return a selection that no swap improves in G (or the best until the deadline)."""
+        selected = selected.copy()
+        while time.perf_counter() < deadline:
+            gains = self.swap_gains(selected)
+            i, j = np.unravel_index(int(np.argmax(gains)), gains.shape)
+            if gains[i, j] <= _TOLERANCE:
+                break
+            selected[i] = j
+        return selected
+
+    def climb(self, selected: Int[np.ndarray, " S"], deadline: float) -> Candidate:
+        """Return a selection that none of its most promising swaps improves in true value."""
+        best = self.evaluate(self.descend(selected, deadline))
+        while time.perf_counter() < deadline:
+            better = self._better_neighbour(best)
+            if better is None:
+                break
+            best = better
+        return best
+
+    def _better_neighbour(self, best: Candidate) -> Candidate | None:
+        lost = self.value(best.selected) - best.objective
+        if lost <= _TOLERANCE * max(1.0, abs(best.objective)):
+            return None  # no classes were alike, so G is the true value here
+        gains = self.swap_gains(best.selected)
+        order = np.argsort(-gains, axis=None, kind="stable")[:_EXACT_TRIES]
+        for i, j in zip(*np.unravel_index(order, gains.shape), strict=True):
+            if gains[i, j] + lost <= _TOLERANCE:
+                return None
+            neighbour = best.selected.copy()
+            neighbour[i] = j
+            other = self.evaluate(neighbour)
+            if other.objective > best.objective + _TOLERANCE:
+                return other
+        return None

@@ -1,0 +1,68 @@
+"""Dense phase: adapter and linear head, trained together on the training part."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qpmstudy.adapter import Adapter
+from qpmstudy.classifier import AdapterShape, Classifier
+from qpmstudy.embeddings import stratified_split
+from qpmstudy.heads import DenseHead
+from qpmstudy.stages.base import StageContext, StageOutput, device, generator, shape_facts
+from qpmstudy.training import LabelledTokens, Recipe, train
+
+
+def dense(context: StageContext) -> StageOutput:
+    """Split, train, and keep what selection and fine-tuning read.
+
+    Returns:
+        Tensors: the classifier; "index.train" and "index.validation" (positions in the store);
+        "features" (n, N_f), the training part's feature vectors in evaluation mode, with
+        "labels" (n,). Facts: "shape" of the adapter and "history", a record an epoch.
+    """
+    config, embeddings = context.config, context.embeddings
+    pool = embeddings.indices("train")
+    first, second = stratified_split(
+        embeddings.labels[pool], config.split.validation, context.seed
+    )
+    training = LabelledTokens(embeddings, pool[first])
+    validation = LabelledTokens(embeddings, pool[second])
+    shape = AdapterShape(
+        embeddings.dim, config.adapter.hidden, config.adapter.features, config.adapter.depth
+    )
+    weights = generator(context.seed, purpose=1)
+    model = Classifier(
+        Adapter(shape.in_dim, shape.hidden, shape.features, shape.depth, generator=weights),
+        DenseHead(
+            shape.features,
+            len(embeddings.class_names),
+            dropout=config.dense.dropout,
+            generator=weights,
+        ),
+    ).to(device())
+    recipe = Recipe(
+        epochs=config.dense.epochs,
+        batch=config.dense.batch,
+        lr=config.dense.lr,
+        weight_decay=config.dense.weight_decay,
+        div=config.dense.div,
+    )
+    history = train(model, training, recipe, context.seed, validation, context.on_epoch)
+    return StageOutput(
+        tensors={
+            **model.tensors(),
+            "index.train": torch.from_numpy(training.index),
+            "index.validation": torch.from_numpy(validation.index),
+            "features": _feature_vectors(model, training),
+            "labels": torch.from_numpy(np.ascontiguousarray(embeddings.labels[training.index])),
+        },
+        facts={"shape": shape_facts(shape), "history": history},
+    )
+
+
+@torch.inference_mode()
+def _feature_vectors(model: Classifier, data: LabelledTokens) -> Tensor:
+    vectors = [
+        model(tokens).feature_vector.cpu() for tokens, _ in data.batches(256, device())
+    ]
+    return torch.cat(vectors)

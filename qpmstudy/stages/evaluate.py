@@ -1,0 +1,159 @@
+"""Evaluation: what a classifier is worth on every split, and what explanations of it need.
+
+Accuracy, Plausibility and SID@k are measured on each held-out split by itself;
+Class-Independence and Contrastiveness describe the features over the training part,
+as the paper defines them (sections 5.1 and 8).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from qpmstudy.classifier import Classifier
+from qpmstudy.metrics import (
+    PlausibilityMean,
+    SidMean,
+    accuracy,
+    class_independence,
+    contrastiveness,
+    dead_features,
+)
+from qpmstudy.stages.base import StageContext, StageOutput, device
+from qpmstudy.training import LabelledTokens
+
+SPLIT_METRICS = ("accuracy", "plausibility", "plausibility_shifted", "sid")
+TRAINING_METRICS = ("train_accuracy", "class_independence", "contrastiveness", "dead_features")
+
+BATCH = 64  # bounds the memory of feature maps
+OVERLAY_IMAGES = 3
+# A feature's map is drawn against this quantile of its peak over the training images.
+PEAK_QUANTILE = 0.95
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """What one pass over some images leaves."""
+
+    logits: Float[Tensor, "n C"]
+    features: Float[Tensor, "n F"]
+    peaks: Float[Tensor, "n F"]
+    metrics: dict[str, float | None]
+
+
+def evaluate(context: StageContext) -> StageOutput:
+    """Measure the classifier of the only input on every split.
+
+    Returns:
+        Tensors: "logits.<split>" (n, C) with "index.<split>" (n,), positions in the store, of
+        every split; "peak" (F,), the scale to draw each feature's map against; "overlay.maps"
+        (m, P, F) and "overlay.index" (m,) of a few validation or test images.
+        Facts: "metrics" by split, "sid_k" (at most the features of a class), and what an
+        exported model must know of dataset and backbone.
+    """
+    (source,) = context.inputs.values()
+    model = source.classifier().to(device())
+    embeddings = context.embeddings
+    smallest = int((model.weight != 0).sum(1).min())
+    k = max(1, min(context.config.evaluate.sid_k, smallest))
+    parts = {"train": context.part("train"), "validation": context.part("validation")}
+    for split in embeddings.held_out_splits():
+        parts[split] = LabelledTokens(embeddings, embeddings.indices(split))
+    parts = {name: part for name, part in parts.items() if len(part)}
+    passes = {name: _measure(model, part, k) for name, part in parts.items()}
+    training, labels = passes["train"], embeddings.labels[parts["train"].index]
+    metrics: dict[str, dict[str, float | None]] = {
+        name: result.metrics for name, result in passes.items() if name != "train"
+    }
+    metrics["train"] = {
+        "train_accuracy": training.metrics["accuracy"],
+        "class_independence": _finite(class_independence(training.features, labels)),
+        "contrastiveness": _finite(contrastiveness(training.features)),
+        "dead_features": float(dead_features(training.features)),
+    }
+    shown = _spread_over(parts.get("validation") or parts["test"], OVERLAY_IMAGES)
+    maps, predicted = _feature_maps(model, shown)
+    return StageOutput(
+        tensors={
+            **{f"logits.{name}": result.logits for name, result in passes.items()},
+            **{f"index.{name}": torch.from_numpy(part.index) for name, part in parts.items()},
+            "peak": training.peaks.quantile(PEAK_QUANTILE, dim=0),
+            "overlay.maps": maps,
+            "overlay.predicted": predicted,
+            "overlay.index": torch.from_numpy(shown.index),
+            "weight": model.weight.detach().cpu(),
+            "selected": source.tensors.get("selected", torch.arange(model.weight.shape[1])),
+        },
+        facts={
+            "metrics": metrics,
+            "sid_k": k,
+            "overlay_ids": [embeddings.ids[i] for i in shown.index],
+            "overlay_labels": embeddings.labels[shown.index].tolist(),
+            "class_names": list(embeddings.class_names),
+            "dataset": embeddings.dataset,
+            "backbone": {
+                "name": embeddings.backbone,
+                "weight_hash": embeddings.weight_hash,
+                "grid": list(embeddings.grid),
+                "preprocessing": dict(embeddings.preprocessing),
+            },
+        },
+    )
+
+
+@torch.inference_mode()
+def _measure(model: Classifier, data: LabelledTokens, k: int) -> _Pass:
+    """Pass over the images in batches; feature maps of all of them are never in memory."""
+    embeddings = data.embeddings
+    plausibility = PlausibilityMean(model.weight, embeddings.grid)
+    shifted = PlausibilityMean(model.weight, embeddings.grid, shifted=True)
+    sid = SidMean(model.weight, k)
+    logits, features, peaks = [], [], []
+    for start in range(0, len(data), BATCH):
+        positions = np.arange(start, min(start + BATCH, len(data)))
+        tokens, _ = data.batch(positions, device())
+        output = model(tokens)
+        predicted = output.logits.argmax(1)
+        if embeddings.masks is not None:
+            masks = embeddings.masks[data.index[positions]]
+            plausibility.update(output.feature_maps, predicted, masks)
+            shifted.update(output.feature_maps, predicted, masks)
+        sid.update(output.feature_maps, predicted)
+        logits.append(output.logits.cpu())
+        features.append(output.feature_vector.cpu())
+        peaks.append(output.feature_maps.amax(1).cpu())
+    scores = torch.cat(logits)
+    return _Pass(
+        logits=scores,
+        features=torch.cat(features),
+        peaks=torch.cat(peaks),
+        metrics={
+            "accuracy": accuracy(scores.argmax(1), embeddings.labels[data.index]),
+            "plausibility": _finite(plausibility.value()),
+            "plausibility_shifted": _finite(shifted.value()),
+            "sid": _finite(sid.value()),
+        },
+    )
+
+
+@torch.inference_mode()
+def _feature_maps(
+    model: Classifier, data: LabelledTokens
+) -> tuple[Float[Tensor, "m P F"], Int64[Tensor, " m"]]:
+    tokens, _ = data.batch(np.arange(len(data)), device())
+    output = model(tokens)
+    return output.feature_maps.cpu(), output.logits.argmax(1).cpu()
+
+
+def _spread_over(data: LabelledTokens, count: int) -> LabelledTokens:
+    """Return `count` images, evenly spaced, hence of different classes."""
+    spaced: Int64[np.ndarray, " m"] = np.linspace(0, len(data) - 1, count + 2)[1:-1].astype(int)
+    return LabelledTokens(data.embeddings, data.index[np.unique(spaced)])
+
+
+def _finite(value: float) -> float | None:
+    """Return None for a metric that nothing defines (JSON and Parquet have a word for that)."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,196 @@
+"""The one training loop, for the dense phase and for fine-tuning alike.
+
+AdamWScheduleFree keeps two sets of weights: the gradient is taken at y (`optimizer.train()`),
+the model that is used is the average x (`optimizer.eval()`). Batch-norm statistics gathered
+while training belong to y, so they are estimated anew at x before anything is evaluated
+(as the authors of schedule-free advise; "The Road Less Scheduled", arXiv 2405.15682).
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from schedulefree import AdamWScheduleFree
+from torch import Tensor
+from torch.nn import functional as F
+
+from qpmstudy.adapter import recalibrate_batch_norm
+from qpmstudy.classifier import Classifier, Output
+from qpmstudy.embeddings import Embeddings
+from qpmstudy.errors import NonFiniteError
+from qpmstudy.losses import diversity_loss, l1_feature_maps, l1_feature_vector
+
+# Images that re-estimate batch norm for the accuracy curve; the final estimate uses all.
+CURVE_IMAGES = 128
+# Batches without gradients; statistics of later layers come closer to exact the larger they are.
+LARGE_BATCH = 256
+
+Record = dict[str, float]
+EpochListener = Callable[[Record], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Hyperparameters of one phase. Total loss = CE + div L_div + l1_fm L1-FM + l1_fv L1-FV."""
+
+    epochs: int
+    batch: int
+    lr: float
+    weight_decay: float
+    div: float
+    l1_fm: float = 0.0
+    l1_fv: float = 0.0
+
+
+@dataclass(frozen=True)
+class LabelledTokens:
+    """The images of one part of a split: where their tokens are and what they show."""
+
+    embeddings: Embeddings
+    index: Int64[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def batch(self, positions: Int64[np.ndarray, " b"], device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return tokens (b, P, D) float32 and labels (b,) of the images at `positions`."""
+        chosen = self.index[positions]
+        tokens = self.embeddings.tokens(chosen).to(device).float()
+        return tokens, torch.from_numpy(self.embeddings.labels[chosen]).to(device)
+
+    def batches(self, size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+        """Iterate over all images in order, in batches of at most `size`."""
+        for start in range(0, len(self), size):
+            yield self.batch(np.arange(start, min(start + size, len(self))), device)
+
+
+def losses(output: Output, weight: Tensor, labels: Tensor, recipe: Recipe) -> dict[str, Tensor]:
+    """Return the total loss under "loss" and each of its parts (DINO-QPM Eq. 8-10).
+
+    A part of weight 0 is left out of the sum and reported without a gradient.
+    """
+    maps, vector, logits = output
+    parts: dict[str, tuple[float, Callable[[], Tensor]]] = {
+        "cross_entropy": (1.0, lambda: F.cross_entropy(logits, labels)),
+        "diversity": (recipe.div, lambda: diversity_loss(maps, vector, weight, logits)),
+        "l1_fm": (recipe.l1_fm, lambda: l1_feature_maps(maps)),
+        "l1_fv": (recipe.l1_fv, lambda: l1_feature_vector(vector)),
+    }
+    values: dict[str, Tensor] = {}
+    total = torch.zeros((), device=logits.device, dtype=logits.dtype)
+    for name, (share, part) in parts.items():
+        with torch.set_grad_enabled(share > 0 and torch.is_grad_enabled()):
+            values[name] = part()
+        if share > 0:
+            total = total + share * values[name]
+    return {"loss": total, **values}
+
+
+def train(
+    model: Classifier,
+    data: LabelledTokens,
+    recipe: Recipe,
+    seed: int,
+    validation: LabelledTokens | None = None,
+    on_epoch: EpochListener | None = None,
+) -> list[Record]:
+    """Train `model` in place and leave it in evaluation mode at the averaged weights.
+
+    Args:
+        model: on the device to train on.
+        data: training images; shuffled every epoch from `seed`.
+        recipe: hyperparameters of the phase.
+        seed: decides the order of the batches.
+        validation: images for the accuracy curve; none are touched otherwise.
+        on_epoch: called with the record of each epoch as it ends.
+
+    Returns:
+        One record an epoch: losses one by one (means over the epoch's images), "train_accuracy"
+        (of the training iterates), "validation_accuracy" (of the averaged weights), "lr",
+        "seconds" and "time" (seconds since 1970).
+
+    Raises:
+        NonFiniteError: the loss of an epoch is NaN or infinite.
+    """
+    device = next(model.parameters()).device
+    optimizer = AdamWScheduleFree(
+        model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
+    )
+    rng = np.random.default_rng([seed, 0x7EA1])
+    history = []
+    for epoch in range(1, recipe.epochs + 1):
+        start = time.perf_counter()
+        record = _train_epoch(model, data, recipe, optimizer, rng.permutation(len(data)))
+        if not np.isfinite(record["loss"]):
+            raise NonFiniteError(
+                f"The loss became {record['loss']} in epoch {epoch} of {recipe.epochs} "
+                f"(lr {recipe.lr:g}, div {recipe.div:g}, l1_fm {recipe.l1_fm:g}, "
+                f"l1_fv {recipe.l1_fv:g}). Lower the learning rate or the loss weights."
+            )
+        if validation is not None and len(validation):
+            optimizer.eval()
+            _recalibrate(model, data, limit=CURVE_IMAGES)
+            record["validation_accuracy"] = _accuracy(model, validation, device)
+        record |= {
+            "epoch": epoch,
+            "lr": float(optimizer.param_groups[0]["scheduled_lr"]),
+            "seconds": time.perf_counter() - start,
+            "time": time.time(),
+        }
+        history.append(record)
+        if on_epoch:
+            on_epoch(record)
+    optimizer.eval()
+    _recalibrate(model, data, limit=len(data))
+    return history
+
+
+def _train_epoch(
+    model: Classifier,
+    data: LabelledTokens,
+    recipe: Recipe,
+    optimizer: AdamWScheduleFree,
+    order: Int64[np.ndarray, " n"],
+) -> Record:
+    model.train()
+    optimizer.train()
+    device = next(model.parameters()).device
+    sums: dict[str, Tensor] = {}
+    for start in range(0, len(order), recipe.batch):
+        tokens, labels = data.batch(order[start : start + recipe.batch], device)
+        output = model(tokens)
+        parts = losses(output, model.weight, labels, recipe)
+        optimizer.zero_grad(set_to_none=True)
+        parts["loss"].backward()
+        optimizer.step()
+        parts["train_accuracy"] = (output.logits.argmax(1) == labels).float().mean()
+        # summed on the device: reading a value back every step would stall a GPU
+        for name, value in parts.items():
+            sums[name] = sums.get(name, 0) + value.detach() * len(labels)
+    return {name: float(value) / len(order) for name, value in sums.items()}
+
+
+def _recalibrate(model: Classifier, data: LabelledTokens, limit: int) -> None:
+    device = next(model.parameters()).device
+    some = LabelledTokens(data.embeddings, _spread(data.index, limit))
+    batches = some.batches(LARGE_BATCH, device)
+    recalibrate_batch_norm(model.adapter, (tokens for tokens, _ in batches))
+    model.eval()
+
+
+def _spread(index: Int64[np.ndarray, " n"], limit: int) -> Int64[np.ndarray, " m"]:
+    """Return at most `limit` of `index`, evenly spaced: stores are sorted by class."""
+    if len(index) <= limit:
+        return index
+    return index[np.linspace(0, len(index) - 1, limit).astype(np.int64)]
+
+
+@torch.inference_mode()
+def _accuracy(model: Classifier, data: LabelledTokens, device: torch.device) -> float:
+    hits = 0
+    for tokens, labels in data.batches(LARGE_BATCH, device):
+        hits += int((model(tokens).logits.argmax(1) == labels).sum())
+    return hits / len(data)

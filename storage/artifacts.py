@@ -1,0 +1,117 @@
+"""Stage results, kept by content key: whole or absent, checked when read.
+
+    <root>/<stage>/<first two digits of the key>/<key>/
+        tensors.safetensors   arrays
+        facts.json            everything else the stage returned
+        manifest.json         hashes of both, seconds, host, versions, time
+"""
+
+import json
+import logging
+import platform
+import shutil
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from qpmstudy.errors import DataError
+from qpmstudy.files import check_hashes, read_json, sha256, whole_directory, write_bytes, write_json
+from qpmstudy.stages import StageOutput
+
+logger = logging.getLogger(__name__)
+
+VERSIONS_OF = ("torch", "numpy", "schedulefree", "scipy", "scikit-learn", "qpmstudy")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of every library that the numbers depend on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in VERSIONS_OF}}
+
+
+@dataclass(frozen=True)
+class ArtifactStore:
+    """The results of stages under one folder, shared by all studies."""
+
+    root: Path
+
+    def path(self, stage: str, key: str) -> Path:
+        """Return the folder of one result, there or not."""
+        return self.root / stage / key[:2] / key
+
+    def manifest(self, stage: str, key: str) -> dict[str, object] | None:
+        """Return the manifest of an intact result, or None.
+
+        A damaged result is named in a warning, removed, and counts as absent:
+        computing it again is always right, using it never.
+        """
+        path = self.path(stage, key)
+        if not path.is_dir():
+            return None
+        try:
+            manifest: dict[str, object] = read_json(path / "manifest.json")
+            check_hashes(path, _hashes(manifest, path))
+        except DataError as error:
+            logger.warning("%s The %s stage is computed again.", error, stage)
+            self.discard(stage, key)
+            return None
+        return manifest
+
+    def write(self, stage: str, key: str, output: StageOutput, seconds: float) -> None:
+        """Commit a result. One that is there already stays as it is."""
+        with whole_directory(self.path(stage, key)) as folder:
+            tensors = {name: value.contiguous() for name, value in output.tensors.items()}
+            write_bytes(folder / "tensors.safetensors", save(tensors))
+            write_json(folder / "facts.json", dict(output.facts))
+            names = ("tensors.safetensors", "facts.json")
+            write_json(
+                folder / "manifest.json",
+                {
+                    "stage": stage,
+                    "key": key,
+                    "sha256": {name: sha256(folder / name) for name in names},
+                    "seconds": seconds,
+                    "host": platform.node(),
+                    "versions": versions(),
+                    "written": time.time(),
+                },
+            )
+
+    def read(self, stage: str, key: str) -> StageOutput:
+        """Return a result after checking its hashes.
+
+        Raises:
+            DataError: it is absent or damaged.
+        """
+        path = self.path(stage, key)
+        if not path.is_dir():
+            raise DataError(
+                f"There is no result of the stage {stage!r} under the key {key[:12]}... in "
+                f"{self.root}. Launch the study again: it computes what is missing."
+            )
+        check_hashes(path, _hashes(read_json(path / "manifest.json"), path))
+        try:
+            tensors: dict[str, torch.Tensor] = load_file(path / "tensors.safetensors")
+        except SafetensorError as error:
+            raise DataError(f"{path / 'tensors.safetensors'} cannot be read: {error}.") from error
+        return StageOutput(tensors, read_json(path / "facts.json"))
+
+    def facts(self, stage: str, key: str) -> dict[str, object]:
+        """Return only the facts of a result, without loading its tensors."""
+        facts: dict[str, object] = read_json(self.path(stage, key) / "facts.json")
+        return facts
+
+    def discard(self, stage: str, key: str) -> None:
+        """Remove a result, for good."""
+        shutil.rmtree(self.path(stage, key), ignore_errors=True)
+
+
+def _hashes(manifest: object, path: Path) -> dict[str, str]:
+    hashes = manifest.get("sha256") if isinstance(manifest, dict) else None
+    if not isinstance(hashes, dict) or not hashes:
+        raise DataError(f"{path / 'manifest.json'} lists no hashes: {json.dumps(manifest)[:80]}.")
+    return hashes

@@ -1,0 +1,142 @@
+"""From a study's best configurations to exported models."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qpmstudy.errors import ConfigError, DataError
+from qpmstudy.exported import save_model
+from storage.artifacts import ArtifactStore
+from storage.layout import StorageRoot
+from storage.results import Row, config_types
+from storage.study import StudySpec
+from storage.summary import summarise
+
+METRICS_SHOWN = ("accuracy", "plausibility", "sid")
+
+
+def export_study(
+    root: StorageRoot, spec: StudySpec, out: Path, trials: tuple[int, ...] = ()
+) -> list[Path]:
+    """Export one model of each configuration on the front, or of the trials given.
+
+    Of a configuration's seeds the one is taken that does best in the first objective on the
+    split the study searches on; the test split takes no part in the choice.
+
+    Returns:
+        The folders, named "<study>-trial<number>-seed<seed>".
+
+    Raises:
+        ConfigError: a trial has no complete row, or a folder exists already.
+        DataError: the study has no front yet, or a stored stage is missing or damaged.
+    """
+    rows = [r for r in root.study(spec.name).results.rows() if r["status"] == "COMPLETE"]
+    front = [c.trial for c in summarise(rows, spec) if c.on_front]
+    wanted = list(trials) or front
+    if not wanted:
+        raise DataError(
+            f"The study {spec.name!r} has no configuration with all {spec.seeds} seeds complete "
+            f"yet. See: python cli.py study status {spec.name}"
+        )
+    chosen = [_best(rows, spec, trial) for trial in wanted]
+    folders = [out / f"{spec.name}-trial{row['trial']}-seed{row['seed']}" for row in chosen]
+    for folder in folders:  # before the first is written: all of them, or none
+        if folder.exists():
+            raise ConfigError(
+                f"{folder} exists already and exported models are not overwritten: "
+                "remove it, or choose another --out."
+            )
+    for row, folder in zip(chosen, folders, strict=True):
+        _export(root.artifacts, spec, row, folder)
+    return folders
+
+
+def _best(rows: list[dict[str, Any]], spec: StudySpec, trial: int) -> dict[str, Any]:
+    name, direction = next(iter(spec.objectives.items()))
+    mine = [row for row in rows if row["trial"] == trial and row[name] is not None]
+    if not mine:
+        known = ", ".join(str(number) for number in sorted({row["trial"] for row in rows}))
+        raise ConfigError(
+            f"Trial {trial} of {spec.name!r} has no complete run; trials with one: {known}."
+        )
+    sign = 1 if direction == "max" else -1
+    return max(mine, key=lambda row: (sign * row[name], -row["seed"]))
+
+
+def _export(artifacts: ArtifactStore, spec: StudySpec, row: Row, folder: Path) -> None:
+    tuned = artifacts.read("finetune", row["key.finetune"])
+    evaluated = artifacts.read("evaluate", row["key.evaluate"])
+    selection = artifacts.read("select", row["key.select"])
+    facts: Mapping[str, Any] = evaluated.facts
+    selected = selection.tensors["selected"].tolist()
+    names: list[str] = facts["class_names"]
+    uses = {
+        name: [selected[column] for column in used.nonzero().flatten().tolist()]
+        for name, used in zip(names, selection.tensors["assignment"], strict=True)
+    }
+    record = {
+        "name": folder.name,
+        "shape": tuned.facts["shape"],
+        "class_names": names,
+        "selected": selected,
+        "classes": uses,
+        "certificate": dict(selection.facts),
+        "metrics": facts["metrics"],
+        "sid_k": facts["sid_k"],
+        "search_split": spec.objective_split,
+        "protocol": spec.protocol,
+        "dataset": facts["dataset"],
+        "embeddings_fingerprint": row["fingerprint"],
+        "backbone": facts["backbone"],
+        "configuration": {path: row[path] for path in config_types()},
+        "study": spec.name,
+        "trial": row["trial"],
+        "seed": row["seed"],
+        "versions": row["versions"],
+    }
+    tensors = {
+        name: value for name, value in tuned.tensors.items() if name.startswith("classifier.")
+    }
+    save_model(folder, {**tensors, "peak": evaluated.tensors["peak"]}, record, _card(record, spec))
+
+
+def _card(record: Mapping[str, Any], spec: StudySpec) -> str:
+    """Return the model card: what it is, how good, on what, and how to make it again."""
+    certificate = record["certificate"]
+    gap = certificate["gap"]
+    proven = "not bounded" if gap is None else f"{gap:.2%}"
+    lines = [
+        f"# {record['name']}",
+        "",
+        f"DINO-QPM classifier of {len(record['class_names'])} classes by "
+        f"{len(record['selected'])} features, {record['configuration']['select.per_class']} a class, on frozen "
+        f"`{record['backbone']['name']}` embeddings of `{record['dataset']}`.",
+        "",
+        "| split | " + " | ".join(METRICS_SHOWN) + " |",
+        "|---|" + "---|" * len(METRICS_SHOWN),
+    ]
+    for split, values in record["metrics"].items():
+        if split != "train":
+            shown = ("-" if values[m] is None else f"{values[m]:.3f}" for m in METRICS_SHOWN)
+            lines.append(f"| {split} | " + " | ".join(shown) + " |")
+    lines += [
+        "",
+        f"SID is SID@{record['sid_k']}. The configuration was chosen on the "
+        f"{record['search_split']} split"
+        + (" (protocol: paper), so its test figures are optimistic." if spec.protocol == "paper"
+           else "; the test split took no part."),
+        f"Selection by {certificate['solver']}: objective {certificate['objective']:.4g}, "
+        f"proven gap {proven}.",
+    ]
+    if record["dataset"].startswith("birds"):
+        lines.append("Synthetic birds, patch descriptor: no figure is comparable with CUB.")
+    lines += [
+        "",
+        f"Made by trial {record['trial']}, seed {record['seed']} of the study "
+        f"`{record['study']}`; its whole configuration is in model.json.",
+        "",
+        f"    python cli.py infer {record['name']} IMAGE --explain OUT",
+        "",
+    ]
+    return "\n".join(lines)
+

@@ -1,0 +1,112 @@
+"""Where everything is kept below one storage root.
+
+    runs/
+        _datasets/<dataset>/             images that are generated here
+        _embeddings/<dataset>/<backbone> Zarr groups
+        _artifacts/                      stage results, shared by all studies
+        <study>/                         study.json, ledger, results, tensorboard, plots
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from qpmstudy.errors import ConfigError, DataError
+from storage.artifacts import ArtifactStore
+from storage.results import ResultTable
+
+STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """The files of one study."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Return the name of the study."""
+        return self.path.name
+
+    @property
+    def spec(self) -> Path:
+        """Return the path of the study as it was first launched, in canonical form."""
+        return self.path / "study.json"
+
+    @property
+    def ledger(self) -> Path:
+        """Return the path of the journal of trials."""
+        return self.path / "ledger.journal"
+
+    @property
+    def lock(self) -> Path:
+        """Return the path of the file that the one running driver holds locked."""
+        return self.path / "driver.lock"
+
+    @property
+    def log(self) -> Path:
+        """Return the path of the driver's log."""
+        return self.path / "driver.log"
+
+    @property
+    def results(self) -> ResultTable:
+        """Return the study's rows."""
+        return ResultTable(self.path / "results")
+
+    @property
+    def tensorboard(self) -> Path:
+        """Return the folder to point TensorBoard at."""
+        return self.path / "tensorboard"
+
+
+@dataclass(frozen=True)
+class StorageRoot:
+    """The folder below which everything is kept."""
+
+    path: Path
+
+    def study(self, name: str) -> StudyFolder:
+        """Return the folder of a study, there or not.
+
+        Raises:
+            ConfigError: the name could leave the root or clash with the shared folders.
+        """
+        if not STUDY_NAME.fullmatch(name):
+            raise ConfigError(
+                f"The study name {name!r} is not allowed: 1 to 64 letters, digits, '-', '_' or "
+                "'.', starting with a letter or digit."
+            )
+        return StudyFolder(self.path / name)
+
+    def existing_study(self, name: str) -> StudyFolder:
+        """Return the folder of a study that has been launched.
+
+        Raises:
+            DataError: there is none of that name.
+        """
+        folder = self.study(name)
+        if not folder.spec.is_file():
+            known = ", ".join(study.name for study in self.studies()) or "none yet"
+            raise DataError(
+                f"There is no study {name!r} in {self.path} (known: {known}). "
+                "Launch one: python cli.py study launch studies/l1fm.yaml"
+            )
+        return folder
+
+    def studies(self) -> list[StudyFolder]:
+        """Return every launched study, by name."""
+        return [StudyFolder(spec.parent) for spec in sorted(self.path.glob("[!_.]*/study.json"))]
+
+    @property
+    def artifacts(self) -> ArtifactStore:
+        """Return the stage results."""
+        return ArtifactStore(self.path / "_artifacts")
+
+    def dataset(self, name: str) -> Path:
+        """Return the folder of a generated dataset."""
+        return self.path / "_datasets" / name
+
+    def embeddings(self, dataset: str, backbone: str) -> Path:
+        """Return the folder of a store of embeddings."""
+        return self.path / "_embeddings" / dataset / backbone

@@ -1,0 +1,133 @@
+"""Results of a study: one Parquet row per (trial, seed), readable while the study runs.
+
+Each row is a file of its own, named by trial and seed and renamed into place: committing a row
+twice leaves one, and a reader never meets half of one. All files of a study share one schema.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from qpmstudy.config import PipelineConfig
+from qpmstudy.errors import DataError
+from qpmstudy.files import write_bytes
+from qpmstudy.pipeline import STAGES
+from qpmstudy.stages.evaluate import SPLIT_METRICS, TRAINING_METRICS
+
+Row = Mapping[str, Any]
+
+_ARROW = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
+
+
+def config_types(section: type = PipelineConfig, prefix: str = "") -> dict[str, type]:
+    """Return the Python type of every configuration value by its path ("finetune.l1_fm")."""
+    types: dict[str, type] = {}
+    hints = get_type_hints(section)
+    for field in fields(section):
+        path, kind = prefix + field.name, hints[field.name]
+        if is_dataclass(kind):
+            assert isinstance(kind, type)
+            types |= config_types(kind, f"{path}.")
+        else:
+            types[path] = kind if kind in _ARROW else str
+    return types
+
+
+def metric_columns(held_out: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of all metric columns.
+
+    Bare names ("accuracy") are measured on the split that the study searches on; "test_" and
+    other prefixes name a held-out split; a leading "dense_" means the dense model.
+    """
+    final = [*SPLIT_METRICS, *TRAINING_METRICS]
+    final += [f"{split}_{name}" for split in held_out for name in SPLIT_METRICS]
+    return (*final, *(f"dense_{name}" for name in final))
+
+
+def schema(held_out: Iterable[str]) -> pa.Schema:
+    """Return the schema of a study's rows; `held_out` are the splits besides "train"."""
+    columns: list[tuple[str, pa.DataType]] = [
+        ("study", pa.string()),
+        ("trial", pa.int64()),
+        ("seed", pa.int64()),
+        ("status", pa.string()),
+        ("error", pa.string()),
+        ("protocol", pa.string()),
+        ("split", pa.string()),
+    ]
+    columns += [(path, _ARROW[kind]) for path, kind in config_types().items()]
+    columns += [(name, pa.float64()) for name in metric_columns(held_out)]
+    columns += [
+        ("qp_solver", pa.string()),
+        ("qp_status", pa.string()),
+        ("qp_objective", pa.float64()),
+        ("qp_bound", pa.float64()),
+        ("qp_gap", pa.float64()),
+    ]
+    columns += [(f"key.{stage}", pa.string()) for stage in STAGES]
+    columns += [(f"seconds.{stage}", pa.float64()) for stage in STAGES]
+    columns += [(f"reused.{stage}", pa.bool_()) for stage in STAGES]
+    columns += [
+        ("fingerprint", pa.string()),
+        ("versions", pa.string()),
+        ("host", pa.string()),
+        ("committed", pa.float64()),
+    ]
+    return pa.schema(columns)
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """The rows of one study in one folder."""
+
+    directory: Path
+
+    def path(self, trial: int, seed: int) -> Path:
+        """Return the file of one row."""
+        return self.directory / f"trial-{trial:05d}-seed-{seed:03d}.parquet"
+
+    def commit(self, row: Row, row_schema: pa.Schema) -> None:
+        """Write one row, replacing the row of the same trial and seed if there is one.
+
+        Columns that `row` lacks become null; one that the schema lacks is our own bug.
+        """
+        unknown = set(row) - set(row_schema.names)
+        assert not unknown, f"columns outside the schema: {sorted(unknown)}"
+        table = pa.Table.from_pylist([dict(row)], schema=row_schema)
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink)
+        write_bytes(self.path(row["trial"], row["seed"]), sink.getvalue().to_pybytes())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return all rows, ordered by trial and seed.
+
+        Raises:
+            DataError: a file is damaged; it is named, and deleting it lets the study redo it.
+        """
+        return [self._read(path) for path in sorted(self.directory.glob("trial-*.parquet"))]
+
+    def committed(self) -> set[tuple[int, int]]:
+        """Return the (trial, seed) pairs that have an intact row; damaged files are removed."""
+        found = set()
+        for path in sorted(self.directory.glob("trial-*.parquet")):
+            try:
+                row = self._read(path)
+            except DataError:
+                path.unlink()
+                continue
+            found.add((int(row["trial"]), int(row["seed"])))
+        return found
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        try:
+            rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(
+                f"{path} is damaged ({error}). Delete it and launch the study again: "
+                "the row is made anew from the stored stages."
+            ) from error
+        return rows[0]

@@ -1,0 +1,170 @@
+"""The space of a study: which configuration values are varied, and over what."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError, model_validator
+
+from qpmstudy.config import PipelineConfig, contradictions, flatten, with_values
+from qpmstudy.registry import did_you_mean
+from storage.study.validation import Frozen, value_adapter
+
+Scalar = bool | int | float | str
+MAX_GRID = 100_000
+
+
+class SpaceEntry(Frozen):
+    """One entry under `space`: a list of values, or a range."""
+
+    paths: tuple[str, ...] | None = None
+    values: tuple[Scalar, ...] | None = None
+    low: int | float | None = None
+    high: int | float | None = None
+    step: int | float | None = None
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "SpaceEntry":
+        ranged = self.low is not None or self.high is not None
+        if (self.values is not None) == ranged:
+            raise ValueError("give either `values: [...]` or `low:` and `high:`")
+        if self.values is not None:
+            if self.step is not None or self.log:
+                raise ValueError("`step` and `log` go with `low` and `high`, not with `values`")
+            if not self.values:
+                raise ValueError("`values` is empty: a parameter needs at least one value")
+            if len(set(self.values)) < len(self.values):
+                raise ValueError("`values` holds a value twice")
+            return self
+        if self.low is None or self.high is None:
+            raise ValueError("a range needs both `low` and `high`")
+        if self.low >= self.high:
+            raise ValueError(f"`low` ({self.low}) must be below `high` ({self.high})")
+        if self.log and self.low <= 0:
+            raise ValueError(f"`log` needs a `low` above 0, not {self.low}")
+        if self.log and self.step is not None:
+            raise ValueError("`log` and `step` exclude each other")
+        if self.step is not None and self.step <= 0:
+            raise ValueError(f"`step` must be above 0, not {self.step}")
+        return self
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One dimension of the search: a name, the paths it sets, and its values or range."""
+
+    name: str
+    paths: tuple[str, ...]
+    values: tuple[Scalar, ...] | None
+    low: float | int
+    high: float | int
+    step: float | int | None
+    log: bool
+    integer: bool
+
+    def levels(self) -> tuple[Scalar, ...] | None:
+        """Return the finitely many values a grid visits; None for a continuous range."""
+        if self.values is not None:
+            return self.values
+        step = self.step or (1 if self.integer and not self.log else None)
+        if step is None:
+            return None
+        count = int((self.high - self.low) / step + 1e-9) + 1
+        return tuple(self.low + index * step for index in range(count))
+
+
+def parameters_of(space: dict[str, SpaceEntry]) -> tuple[Parameter, ...]:
+    """Return the parameters of a checked space; `paths` defaults to the entry's own name.
+
+    Values take the type of the configuration value they stand for: 1 and 1.0 are one value
+    of a float, with one stage key.
+    """
+    built = []
+    for name, entry in space.items():
+        paths = entry.paths or (name,)
+        typed = value_adapter(paths[0]).validate_python
+        built.append(
+            Parameter(
+                name=name,
+                paths=paths,
+                values=tuple(map(typed, entry.values)) if entry.values else None,
+                low=typed(entry.low) if entry.low is not None else 0,
+                high=typed(entry.high) if entry.high is not None else 0,
+                step=entry.step,
+                log=entry.log,
+                integer=isinstance(flatten(PipelineConfig())[paths[0]], int),
+            )
+        )
+    return tuple(built)
+
+
+def grid(parameters: Sequence[Parameter]) -> list[dict[str, Scalar]]:
+    """Return every combination, the first parameter varying slowest."""
+    levels = [parameter.levels() or () for parameter in parameters]
+    names = [parameter.name for parameter in parameters]
+    return [dict(zip(names, combo, strict=True)) for combo in itertools.product(*levels)]
+
+
+def settings(parameters: Iterable[Parameter], chosen: dict[str, Any]) -> dict[str, Any]:
+    """Return configuration values by path for chosen values by parameter name."""
+    return {
+        path: value_adapter(path).validate_python(chosen[parameter.name])
+        for parameter in parameters
+        for path in parameter.paths
+    }
+
+
+def check_space(space: dict[str, SpaceEntry], base: PipelineConfig, sampler: str) -> list[str]:
+    """Return every problem of a space as a sentence: paths, ranges, and the grid if it is one."""
+    problems = _path_problems(space)
+    if problems:
+        return problems
+    for name, entry in space.items():
+        for path in entry.paths or (name,):
+            for value in entry.values or (entry.low, entry.high):
+                problems += _value_problems(name, path, value)
+    if problems or sampler != "grid":
+        return problems
+    parameters = parameters_of(space)
+    for parameter in parameters:
+        if parameter.levels() is None:
+            problems.append(
+                f"space.{parameter.name}: a grid needs `values`, or a `step` for its range; "
+                "or choose another sampler (random, tpe, nsga2)."
+            )
+    if problems:
+        return problems
+    size = 1
+    for parameter in parameters:
+        size *= len(parameter.levels() or ())
+    if size > MAX_GRID:
+        return [f"space: the grid has {size} configurations, more than {MAX_GRID}."]
+    for chosen in grid(parameters):
+        found = contradictions(with_values(base, settings(parameters, chosen)))
+        problems += [f"space: with {chosen}, {problem}." for problem in found]
+    return problems[:10]
+
+
+def _path_problems(space: dict[str, SpaceEntry]) -> list[str]:
+    known, problems, owner = flatten(PipelineConfig()), [], dict[str, str]()
+    for name, entry in space.items():
+        for path in entry.paths or (name,):
+            if path not in known:
+                hint = did_you_mean(path, known)
+                problems.append(
+                    f"space.{name}: the configuration has no value {path!r}.{hint}"
+                )
+            if path in owner:
+                problems.append(f"space.{name}: {path!r} is also set by {owner[path]!r}.")
+            owner[path] = name
+    return problems
+
+
+def _value_problems(name: str, path: str, value: object) -> list[str]:
+    try:
+        value_adapter(path).validate_python(value)
+    except ValidationError as error:
+        return [f"space.{name}: {item['msg']} (got {value!r})." for item in error.errors()]
+    return []

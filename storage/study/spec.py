@@ -1,0 +1,169 @@
+"""The specification of a study, frozen once it is read."""
+
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from qpmstudy.config import PipelineConfig, contradictions, flatten
+from qpmstudy.errors import ConfigError
+from qpmstudy.pipeline import STAGES
+from qpmstudy.registry import did_you_mean
+from qpmstudy.stages.evaluate import SPLIT_METRICS, TRAINING_METRICS
+from storage.layout import STUDY_NAME
+from storage.study.space import Parameter, SpaceEntry, check_space, grid, parameters_of
+from storage.study.validation import Frozen, model_of, sentences
+
+Direction = Literal["max", "min"]
+
+
+class Resources(Frozen):
+    """What one task of a stage occupies on its node."""
+
+    cpu: Annotated[float, Field(gt=0)] = 1
+    gpu: Annotated[float, Field(ge=0)] = 0
+    gurobi: Annotated[float, Field(ge=0)] = 0
+
+
+class StudySpec(Frozen):
+    """A study: one pipeline, the values to vary, and how to go about it."""
+
+    name: Annotated[str, Field(pattern=f"^{STUDY_NAME.pattern}$")]
+    description: str = ""
+    pipeline: PipelineConfig = Field(default_factory=PipelineConfig)
+    space: Annotated[dict[str, SpaceEntry], Field(min_length=1)]
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 3
+    objectives: Annotated[dict[str, Direction], Field(min_length=1)] = Field(
+        default={"accuracy": "max", "plausibility": "max"}
+    )
+    sampler: Literal["grid", "random", "tpe", "nsga2"] = "grid"
+    trials: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    protocol: Literal["validation", "paper"] = "validation"
+    parallel: Annotated[int, Field(ge=1)] | None = None
+    stages: dict[str, Resources] = Field(default_factory=dict)
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """Return the dimensions of the search."""
+        return parameters_of(self.space)
+
+    @property
+    def configurations(self) -> int:
+        """Return how many configurations the study runs."""
+        return len(grid(self.parameters)) if self.trials is None else self.trials
+
+    @property
+    def objective_split(self) -> str:
+        """Return the split that bare metric names are measured on."""
+        return "test" if self.protocol == "paper" else "validation"
+
+    def resources(self, stage: str) -> Resources:
+        """Return what a task of `stage` occupies: one CPU unless the study says otherwise."""
+        return self.stages.get(stage, Resources())
+
+    def stores(self) -> list[tuple[str, str]]:
+        """Return every (dataset, backbone) pair whose embeddings the study may read."""
+        choices = {"embeddings.dataset": [], "embeddings.backbone": []}  # type: dict[str, list[str]]
+        for parameter in self.parameters:
+            for path in set(parameter.paths) & set(choices):
+                choices[path] = [str(value) for value in parameter.values or ()]
+        base = self.pipeline.embeddings
+        return [
+            (dataset, backbone)
+            for dataset in choices["embeddings.dataset"] or [base.dataset]
+            for backbone in choices["embeddings.backbone"] or [base.backbone]
+        ]
+
+    def canonical(self) -> dict[str, Any]:
+        """Return the specification as JSON types, with every default written out."""
+        content: dict[str, Any] = self.model_dump(mode="json")
+        return content
+
+
+_PIPELINE = model_of(PipelineConfig)
+
+
+def parse_study(content: object, source: str) -> StudySpec:
+    """Validate the content of a study file; `source` names it in errors.
+
+    Raises:
+        ConfigError: with every rule that is broken, each with its path.
+    """
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"{source} must be a mapping with the keys name, pipeline, space, ..., "
+            f"not {type(content).__name__}."
+        )
+    problems: list[str] = []
+    outer = {key: value for key, value in content.items() if key != "pipeline"}
+    try:
+        pipeline = _pipeline(content.get("pipeline") or {})
+    except ValidationError as error:
+        problems += sentences(error, flatten(PipelineConfig()), prefix="pipeline")
+    try:
+        spec = StudySpec.model_validate(outer)
+    except ValidationError as error:
+        problems += sentences(error, StudySpec.model_fields)
+    if not problems:
+        if spec.protocol == "paper":
+            pipeline = replace(pipeline, split=replace(pipeline.split, validation=0.0))
+        spec = spec.model_copy(update={"pipeline": pipeline})
+        problems = _problems(spec)
+    if problems:
+        listing = "\n".join(f"  - {problem}" for problem in problems)
+        raise ConfigError(f"{source} has {len(problems)} error(s):\n{listing}")
+    return spec
+
+
+def _pipeline(content: object) -> PipelineConfig:
+    checked = _PIPELINE.model_validate(content).model_dump()
+    return TypeAdapter(PipelineConfig).validate_python(checked)
+
+
+def _problems(spec: StudySpec) -> list[str]:
+    """Return what is wrong between values that are each right by themselves."""
+    problems = [
+        f"stages.{name}: there is no such stage, only {', '.join(STAGES)}."
+        + did_you_mean(name, STAGES)
+        for name in spec.stages
+        if name not in STAGES
+    ]
+    metrics = (*SPLIT_METRICS, *TRAINING_METRICS)
+    problems += [
+        f"objectives.{name}: there is no such metric, only {', '.join(metrics)}."
+        + did_you_mean(name, metrics)
+        for name in spec.objectives
+        if name not in metrics
+    ]
+    problems += check_space(spec.space, spec.pipeline, spec.sampler)
+    if problems:
+        return problems
+    searched = {path for parameter in spec.parameters for path in parameter.paths}
+    if not searched & {"adapter.features", "select.features", "select.per_class"}:
+        problems += [f"pipeline: {problem}." for problem in contradictions(spec.pipeline)]
+    if spec.sampler == "grid" and spec.trials not in (None, len(grid(spec.parameters))):
+        problems.append(
+            f"trials: the grid has {len(grid(spec.parameters))} configurations (got "
+            f"{spec.trials}). Leave `trials` out, or choose another sampler."
+        )
+    if spec.sampler != "grid" and spec.trials is None:
+        problems.append(f"trials: the sampler {spec.sampler!r} needs a number of trials.")
+    if spec.protocol == "validation" and spec.pipeline.split.validation == 0:
+        problems.append(
+            "pipeline.split.validation: 0 leaves nothing to search on; hold some out, or "
+            "set `protocol: paper` to search on the test split as the paper does."
+        )
+    return problems
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], path: str = "") -> list[str]:
+    """Return one line for each value in which two canonical specifications differ."""
+    lines = []
+    for key in sorted(old.keys() | new.keys()):
+        where = f"{path}.{key}".strip(".")
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            lines += differences(before, after, where)
+        elif before != after:
+            lines.append(f"{where}: {before!r} before, {after!r} now")
+    return lines

@@ -1,0 +1,110 @@
+"""From rows to configurations: means over seeds, their uncertainty, and the Pareto front."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from qpmstudy.pareto import non_dominated
+from storage.results import Row
+from storage.study import StudySpec
+from storage.study.space import settings
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A metric of one configuration over its seeds."""
+
+    mean: float
+    standard_error: float  # NaN for a single seed
+
+    def __str__(self) -> str:
+        """Return percent: "71.2 ±0.8"."""
+        if math.isnan(self.mean):
+            return "-"
+        spread = "" if math.isnan(self.standard_error) else f" ±{100 * self.standard_error:.1f}"
+        return f"{100 * self.mean:.1f}{spread}"
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One trial: what it set, how its seeds ended, what it is worth."""
+
+    trial: int
+    searched: Mapping[str, Any]  # by parameter name
+    complete: int
+    failed: int
+    estimates: Mapping[str, Estimate]
+    on_front: bool
+    errors: tuple[str, ...]
+
+
+def estimate(values: Sequence[float | None]) -> Estimate:
+    """Return mean and standard error; a missing value makes the mean NaN."""
+    numbers = [math.nan if value is None else value for value in values]
+    if not numbers:
+        return Estimate(math.nan, math.nan)
+    mean = statistics.fmean(numbers)
+    if len(numbers) < 2 or math.isnan(mean):
+        return Estimate(mean, math.nan)
+    return Estimate(mean, statistics.stdev(numbers) / math.sqrt(len(numbers)))
+
+
+def summarise(rows: Sequence[Row], spec: StudySpec) -> list[Configuration]:
+    """Return every configuration with a row, by trial number.
+
+    A configuration can be on the front once all its seeds are complete.
+    """
+    by_trial: dict[int, list[Row]] = {}
+    for row in rows:
+        by_trial.setdefault(row["trial"], []).append(row)
+    metrics = [name for name in _metric_names(rows) if name not in spec.objectives]
+    names = (*spec.objectives, *metrics)
+    found = []
+    for trial in sorted(by_trial):
+        mine = by_trial[trial]
+        good = [row for row in mine if row["status"] == "COMPLETE"]
+        found.append(
+            Configuration(
+                trial=trial,
+                searched=searched_values(mine[0], spec),
+                complete=len(good),
+                failed=len(mine) - len(good),
+                estimates={name: estimate([row[name] for row in good]) for name in names},
+                on_front=False,
+                errors=tuple(sorted({row["error"] for row in mine if row["error"]})),
+            )
+        )
+    eligible = [c for c in found if c.complete >= spec.seeds]
+    if not eligible:
+        return found
+    points = np.array([[c.estimates[name].mean for name in spec.objectives] for c in eligible])
+    front = non_dominated(points, [way == "max" for way in spec.objectives.values()])
+    best = {c.trial for c, chosen in zip(eligible, front, strict=True) if chosen}
+    return [replace(c, on_front=c.trial in best) for c in found]
+
+
+def searched_values(row: Row, spec: StudySpec) -> dict[str, Any]:
+    """Return what a row's configuration has for each parameter of the space."""
+    return {parameter.name: row[parameter.paths[0]] for parameter in spec.parameters}
+
+
+def belongs(row: Row, spec: StudySpec, chosen: Mapping[str, Any]) -> bool:
+    """Return whether a row is of the configuration that the ledger chose for its trial."""
+    return all(row[path] == value for path, value in settings(spec.parameters, chosen).items())
+
+
+def _metric_names(rows: Sequence[Row]) -> list[str]:
+    config = {"seed", "trial", "committed"}
+    return [
+        name
+        for name, value in (rows[0] if rows else {}).items()
+        if "." not in name and name not in config and _numeric(rows, name)
+    ]
+
+
+def _numeric(rows: Sequence[Row], name: str) -> bool:
+    return any(isinstance(row[name], float) for row in rows)
