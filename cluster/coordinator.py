@@ -5,7 +5,7 @@ from typing import Any
 
 from ray import tune
 
-from cluster.replicate import StudyContext, run_replicate
+from cluster.replicate import StudyContext, run_trial
 from qpmstudy.config import PipelineConfig, with_values
 from storage.study.space import Parameter, settings
 
@@ -31,14 +31,9 @@ class TrialCoordinator(tune.Trainable):  # type: ignore[misc]  # ray ships no ty
         """Run every seed of the job in `config` and report that it is done."""
         chosen = settings(self._parameters, self.config["chosen"])
         config = with_values(self._base, chosen)
-        asyncio.run(self._run(config))
+        # The coroutine lives outside the class: Ray would make an actor with one asynchronous.
+        asyncio.run(run_trial(self._context, self.config["number"], config, self.config["seeds"]))
         return {"done": True, "number": self.config["number"]}
-
-    async def _run(self, config: PipelineConfig) -> None:
-        number = self.config["number"]
-        await asyncio.gather(
-            *(run_replicate(self._context, number, config, s) for s in self.config["seeds"])
-        )
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Accept the next job; Tune sets `self.config` itself."""

@@ -18,7 +18,7 @@ from cluster.coordinator import TrialCoordinator
 from cluster.plan import Job, Plan, reconcile, settle
 from cluster.replicate import StudyContext
 from cluster.reporter import Reporter, best_so_far, duration, tally_lines, trial_line
-from cluster.search import LedgerSearch
+from cluster.search import ErrorLog, LedgerSearch
 from cluster.shared_embeddings import share
 from cluster.stage_ledger import StageLedger
 from cluster.trial_ledger import TrialLedger
@@ -33,6 +33,7 @@ from storage.summary import Configuration, summarise
 
 logger = logging.getLogger(__name__)
 
+COORDINATOR_BYTES = 400e6  # what a process with torch and Ray occupies
 EXTENDABLE = frozenset({"trials", "seeds"})
 
 
@@ -137,7 +138,8 @@ class _Run:
                 parameters=self.spec.parameters,
             )
             tuner = tune.Tuner(
-                tune.with_resources(trainable, {"cpu": 0}),
+                # Memory alone: a coordinator that waits must hold no CPU or GPU.
+                tune.with_resources(trainable, {"memory": COORDINATOR_BYTES}),
                 tune_config=tune.TuneConfig(
                     search_alg=LedgerSearch(
                         self.spec, self.ledger, self.plan, self._on_start, self._on_end
@@ -150,7 +152,9 @@ class _Run:
                     name=self.spec.name,
                     storage_path=disposable,
                     verbose=2 if verbose else 0,
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     failure_config=tune.FailureConfig(max_failures=2),
+                    callbacks=[ErrorLog()],
                 ),
             )
             with self._moving():
@@ -195,7 +199,8 @@ class _Run:
         if len(mine) < self.spec.seeds:
             self._unfinished += 1
             self.reporter.line(
-                f"trial {job.number}: its coordinator was lost; launch again to go on with it"
+                f"trial {job.number}: its coordinator died (see {self.folder.log}); launch again "
+                "to go on with it"
             )
             return
         settle(self.spec, self.ledger, job, mine)

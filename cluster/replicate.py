@@ -4,7 +4,7 @@ import asyncio
 import json
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,13 @@ class StudyContext:
         """Return every split besides "train" that any store of the study has."""
         names = {name for store in self.embeddings.values() for name in store.held_out}
         return tuple(sorted(names, key=lambda name: (name != "test", name)))
+
+
+async def run_trial(
+    context: StudyContext, trial: int, config: PipelineConfig, seeds: Sequence[int]
+) -> None:
+    """Run the seeds of a configuration side by side; each commits its own row."""
+    await asyncio.gather(*(run_replicate(context, trial, config, seed) for seed in seeds))
 
 
 async def run_replicate(

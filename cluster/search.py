@@ -3,9 +3,12 @@
 Tune's own record of trials is disposable; the ledger and the committed rows are the truth.
 """
 
+import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from ray import tune
 from ray.tune.search import Searcher
 
 from cluster.plan import Job, Plan
@@ -13,6 +16,21 @@ from cluster.trial_ledger import TrialLedger
 from storage.study import StudySpec
 
 JobListener = Callable[[Job], None]
+
+logger = logging.getLogger(__name__)
+
+
+class ErrorLog(tune.Callback):  # type: ignore[misc]  # ray ships no types
+    """Keeps the traceback of a coordinator that died in the driver's log."""
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Log what Tune knows of the error."""
+        logger.info("trial %s: its coordinator died:\n%s", trial.config["number"], _error(trial))
+
+
+def _error(trial: Any) -> str:
+    path = trial.error_file
+    return Path(path).read_text(encoding="utf-8", errors="replace") if path else "cause unknown"
 
 
 class LedgerSearch(Searcher):  # type: ignore[misc]  # ray ships no types
@@ -56,6 +74,10 @@ class LedgerSearch(Searcher):  # type: ignore[misc]  # ray ships no types
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing to do: rows carry the results."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return nothing: Tune pickles its set-up into a file that no launch ever reads."""
+        return {}
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: a new launch reads the ledger."""

@@ -12,6 +12,7 @@ os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the old output is silent when asked to be
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")  # its snapshots are never restored
 
 import ray
@@ -24,7 +25,8 @@ from storage.study.spec import Resources
 def ray_session(verbose: bool) -> Iterator[None]:
     """Connect to the cluster at RAY_ADDRESS, or run a local one for the length of the block."""
     address = os.environ.get("RAY_ADDRESS")
-    level = logging.INFO if verbose else logging.ERROR
+    # Tune logs a traceback for each lost trial; the launch reports those in a line of its own.
+    level = logging.INFO if verbose else logging.CRITICAL
     local = {} if address else {"resources": {"gurobi": float(os.cpu_count() or 1)}}
     with warnings.catch_warnings():
         if not verbose:

@@ -41,9 +41,7 @@ def saliency(z: Float[Tensor, "P S"]) -> Float[Tensor, " P"]:
     return torch.softmax(1.5 * score - _RADIUS_SQUARED / 72, dim=0)
 
 
-def contextualised(
-    z: Float[Tensor, "P S"], weights: Float[Tensor, " P"]
-) -> Float[Tensor, "P 5*S"]:
+def contextualised(z: Float[Tensor, "P S"], weights: Float[Tensor, " P"]) -> Float[Tensor, "P 5*S"]:
     """Return every patch's statistics with its neighbours', their contrast and the image's mean."""
     near, far = _NEAR @ z, _FAR @ z
     whole = (CONTEXT * (weights @ z)).expand_as(z)

@@ -29,7 +29,7 @@ COLOURS = torch.tensor([colorsys.hsv_to_rgb(*hsv) for hsv in _HSV])
 COLOUR_WIDTH = 0.12  # distance in RGB (0 to 1) over which a pixel's share of a colour falls
 
 
-def _dct_basis(size: int) -> Float[Tensor, "pixels size*size"]:
+def _dct_basis(size: int) -> Float[Tensor, "pixels {size*size}"]:
     """Return the first size x size functions of the orthonormal DCT-II on a patch."""
     place = torch.arange(PATCH) + 0.5
     waves = torch.cos(math.pi / PATCH * place[:, None] * torch.arange(size)) * (2 / PATCH) ** 0.5
@@ -51,7 +51,9 @@ def patch_statistics(image: Float[Tensor, "3 224 224"]) -> Float[Tensor, "P 93"]
     colours (24).
     """
     red, green, blue = image
-    planes = torch.stack([(red + green + blue) / 3, (red - green) / 2, (red + green - 2 * blue) / 4])
+    planes = torch.stack(
+        [(red + green + blue) / 3, (red - green) / 2, (red + green - 2 * blue) / 4]
+    )
     patches = _cells(planes, PATCH)
     half = functional.avg_pool2d(image, 2)
     luma = planes[0]

@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Int64, Shaped
 from PIL import ExifTags, Image, ImageOps
 
-from qpmstudy.datasets.pictures import orientation, read_rgb
+from qpmstudy.datasets.pictures import opened, upright_rgb
 from qpmstudy.errors import DataError
+from qpmstudy.files import sha256
 
 SPLITS = ("train", "test", "shift")
 
@@ -57,7 +58,8 @@ class ImageDataset:
         Raises:
             DataError: the file is missing or cannot be decoded.
         """
-        return read_rgb(self.image_path(index))
+        with opened(self.image_path(index), "image") as stored:
+            return upright_rgb(stored)
 
     def mask(self, index: int) -> Bool[np.ndarray, "H W"] | None:
         """Return where the object is in image `index`; None for a dataset without masks.
@@ -70,29 +72,19 @@ class ImageDataset:
         """
         if not self.has_masks:
             return None
-        path, image_path = self.mask_path(index), self.image_path(index)
-        try:
-            with Image.open(path) as file:
-                # Segmentations are drawn on the stored pixels, so they turn with the image.
-                file.getexif()[ExifTags.Base.Orientation] = orientation(image_path)
-                upright = ImageOps.exif_transpose(file)
-        except FileNotFoundError as error:
-            raise DataError(
-                f"{error.filename} is missing although {self.root} has segmentations: restore "
-                "it, or remove the whole folder segmentations/ to go without masks."
-            ) from error
-        except (OSError, SyntaxError, ValueError) as error:
-            raise DataError(
-                f"The segmentation {path} cannot be decoded ({error}): restore the file from "
-                "the dataset's archive, or make the dataset again."
-            ) from error
-        levels = np.asarray(upright if upright.mode.startswith("I") else upright.convert("L"))
-        width, height = self.image(index).size
-        if levels.shape != (height, width):
-            raise DataError(
-                f"The segmentation {path} has {levels.shape[1]} x {levels.shape[0]} pixels, its "
-                f"image {width} x {height}: they must be equal; restore both files."
-            )
+        with opened(self.image_path(index), "image") as image:
+            size, turn = image.size, image.getexif().get(ExifTags.Base.Orientation, 1)
+        path = self.mask_path(index)
+        with opened(path, "segmentation") as stored:
+            if stored.size != size:
+                raise DataError(
+                    f"The segmentation {path} has {stored.width} x {stored.height} pixels and its "
+                    f"image {size[0]} x {size[1]}: they must be equal; restore both files."
+                )
+            # Segmentations are drawn on the stored pixels, so they turn with the image.
+            stored.getexif()[ExifTags.Base.Orientation] = turn
+            upright = ImageOps.exif_transpose(stored)
+            levels = np.asarray(upright if upright.mode.startswith("I") else upright.convert("L"))
         return levels > 0
 
     def fingerprint(self) -> str:
@@ -109,15 +101,11 @@ class ImageDataset:
             paths = [self.image_path(index)]
             if self.has_masks:
                 paths.append(self.mask_path(index))
-            digest.update(repr((name, label, split, *map(_file_hash, paths))).encode())
+            for path in paths:
+                if not path.is_file():
+                    raise DataError(
+                        f"{path} is missing: restore it from the dataset's archive, or make "
+                        "the dataset again."
+                    )
+            digest.update(repr((name, label, split, *map(sha256, paths))).encode())
         return digest.hexdigest()
-
-
-def _file_hash(path: Path) -> str:
-    """Return the sha256 of the file at `path`."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except FileNotFoundError as error:
-        raise DataError(
-            f"{path} is missing: restore it from the dataset's archive, or make the dataset again."
-        ) from error

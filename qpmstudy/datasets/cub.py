@@ -11,6 +11,7 @@
 In CUB-200-2011, segmentations/ is an archive of its own that is unpacked into the folder.
 """
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,9 @@ def open_cub(name: str, root: Path, get: str = GET_CUB) -> ImageDataset:
     train = _read_table(root, "train_test_split.txt", get)
     for file, table in (("image_class_labels.txt", labels), ("train_test_split.txt", train)):
         _check_same_images(root, file, table, images, get)
+    if len(set(images.values())) < len(images):
+        twice = next(path for path, count in Counter(images.values()).items() if count > 1)
+        raise DataError(f"images.txt in {root} names {twice} more than once: {get}.")
     if not (root / "images").is_dir():
         raise DataError(f"The folder {root} has no images/: {get}.")
     class_index = {class_id: index for index, class_id in enumerate(classes)}

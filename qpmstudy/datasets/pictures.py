@@ -1,9 +1,11 @@
 """Opening picture files of any kind as upright 8-bit RGB."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image, ImageOps
 
 from qpmstudy.errors import DataError
 
@@ -26,28 +28,28 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
+@contextmanager
+def opened(path: Path, kind: str) -> Iterator[Image.Image]:
+    """Open the picture at `path`; errors call it `kind`.
+
+    Raises:
+        DataError: the file is missing or is not a picture that can be decoded.
+    """
+    advice = "restore it from the dataset's archive, or make the dataset again"
+    try:
+        with Image.open(path) as file:
+            yield file
+    except FileNotFoundError as error:
+        raise DataError(f"The {kind} {path} does not exist: {advice}.") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"The {kind} {path} cannot be decoded ({error}): {advice}.") from error
+
+
 def read_rgb(path: Path) -> Image.Image:
     """Return the picture at `path` as upright 8-bit RGB.
 
     Raises:
         DataError: the file is missing or is not a picture that can be decoded.
     """
-    try:
-        with Image.open(path) as file:
-            return upright_rgb(file)
-    except FileNotFoundError as error:
-        raise DataError(
-            f"The image {path} does not exist: restore it from the dataset's archive, "
-            "or make the dataset again."
-        ) from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"The image {path} cannot be decoded ({error}): restore the file from the "
-            "dataset's archive, or make the dataset again."
-        ) from error
-
-
-def orientation(path: Path) -> int:
-    """Return the EXIF orientation of the picture at `path` (1: stored as it is seen)."""
-    with Image.open(path) as file:
-        return int(file.getexif().get(ExifTags.Base.Orientation, 1))
+    with opened(path, "image") as image:
+        return upright_rgb(image)

@@ -1,12 +1,12 @@
 """Which features does a model keep, and which class uses which? The quadratic problem of QPM.
 
-    base        the problem, its answer, what a solver offers
-    constants   relevance, similarity and pair penalties, made from features and labels
-    spread      the threshold of the pair penalties
-    assignment  the best assignment for given features, no two classes alike
-    search      swap search for good selections
-    cuts, incidence, relaxation, branch   upper bounds and proof
-    lagrangian, gurobi, highs, auto       the solvers
+base        the problem, its answer, what a solver offers
+constants   relevance, similarity and pair penalties, made from features and labels
+spread      the threshold of the pair penalties
+assignment  the best assignment for given features, no two classes alike
+search      swap search for good selections
+cuts, incidence, relaxation, branch   upper bounds and proof
+lagrangian, gurobi, highs, auto       the solvers
 """
 
 from qpmstudy.errors import ConfigError, SolverError

@@ -22,10 +22,10 @@ def top_sets(profit: Float[np.ndarray, "S C"], k: int) -> Bool[np.ndarray, "C S"
 
 def alike(assignment: Bool[np.ndarray, "C S"]) -> list[Int[np.ndarray, " G"]]:
     """Return the groups of two or more classes with equal rows."""
-    packed = np.ascontiguousarray(np.packbits(assignment, axis=1))
-    keys = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
-    _, group, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    return [np.flatnonzero(group == g) for g in np.flatnonzero(counts > 1)]
+    groups: dict[bytes, list[int]] = {}
+    for c, row in enumerate(np.packbits(assignment, axis=1)):
+        groups.setdefault(row.tobytes(), []).append(c)
+    return [np.array(group) for group in groups.values() if len(group) > 1]
 
 
 def best_assignment(profit: Float[np.ndarray, "S C"], k: int) -> Bool[np.ndarray, "C S"]:
@@ -55,7 +55,7 @@ def best_sets(
     n = len(value)
     first = tuple(range(k))
     heap = [(-sum(value[:k]), first, k - 1)]
-    found = []
+    found: list[tuple[float, tuple[int, ...]]] = []
     while heap and len(found) < count:
         loss, at, last = heapq.heappop(heap)
         found.append((-loss, tuple(int(order[p]) for p in at)))

@@ -55,11 +55,16 @@ class SelectionProblem:
         SolverError: no selection can satisfy the sizes asked for.
     """
 
-    relevance: Float[np.ndarray, "F C"]
-    pair_penalty: Float[np.ndarray, "F F"] | None
-    bias: Float[np.ndarray, " F"] | None
+    relevance: Shaped[np.ndarray, "..."]
+    """A (N_f, C)."""
+    pair_penalty: Shaped[np.ndarray, "..."] | None
+    """R (N_f, N_f), in units of the objective."""
+    bias: Shaped[np.ndarray, "..."] | None
+    """b (N_f,), in units of the objective."""
     n_features: int
+    """N*."""
     per_class: int
+    """k."""
 
     def __post_init__(self) -> None:
         relevance = _as_matrix("relevance", self.relevance)
@@ -107,13 +112,13 @@ class SelectionProblem:
         labels: Int[np.ndarray, " N"],
         n_features: int,
         per_class: int,
-        bias: Float[np.ndarray, " F"] | None = None,
+        bias: Shaped[np.ndarray, "..."] | None = None,
         variant: str = "correct",
     ) -> "SelectionProblem":
         """Return the problem of a feature matrix (images x features) and its labels 0..C-1.
 
-        A, R and the penalised pairs are those of `constants`; a `bias` is passed on. Dead
-        features have no relevance and no pairs, so they are selected last.
+        A, R and the penalised pairs are those of `constants`; `bias` is passed on. A dead feature
+        has no relevance and no penalty, so it can only fill up a selection.
         """
         A = relevance(features, labels).normalised
         penalty = pair_penalties(similarity(A), n_features, variant)
@@ -122,7 +127,7 @@ class SelectionProblem:
     @property
     def scale(self) -> float:
         """Weight of one assigned entry of A in the objective, 1000 / (k C)."""
-        return OBJECTIVE_SCALE / (self.per_class * self.relevance.shape[1])
+        return OBJECTIVE_SCALE / (self.per_class * int(self.relevance.shape[1]))
 
     @property
     def profit(self) -> Float64[np.ndarray, "F C"]:
@@ -226,7 +231,7 @@ ROUNDING = 1e-9
 """Relative differences of objectives below this are rounding."""
 
 
-def _frozen(name: str, values: Float[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
+def _frozen(name: str, values: Shaped[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
     array = np.array(values, dtype=np.float64)
     if not np.isfinite(array).all():
         bad = int((~np.isfinite(array)).sum())
@@ -237,7 +242,7 @@ def _frozen(name: str, values: Float[np.ndarray, "..."]) -> Float64[np.ndarray, 
     return array
 
 
-def _as_matrix(name: str, values: Float[np.ndarray, "..."]) -> Float64[np.ndarray, "F C"]:
+def _as_matrix(name: str, values: Shaped[np.ndarray, "..."]) -> Float64[np.ndarray, "F C"]:
     matrix = _frozen(name, values)
     if matrix.ndim != 2 or 0 in matrix.shape:
         raise ConfigError(
@@ -246,7 +251,7 @@ def _as_matrix(name: str, values: Float[np.ndarray, "..."]) -> Float64[np.ndarra
     return matrix
 
 
-def _symmetric(values: Float[np.ndarray, "..."], n_given: int) -> Float64[np.ndarray, "F F"]:
+def _symmetric(values: Shaped[np.ndarray, "..."], n_given: int) -> Float64[np.ndarray, "F F"]:
     matrix = _frozen("pair_penalty", values)
     if matrix.shape != (n_given, n_given):
         raise ConfigError(

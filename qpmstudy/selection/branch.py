@@ -43,7 +43,12 @@ class BranchAndBound:
     """One run: `best` only rises, `settled` is the highest bound of what was ruled out."""
 
     def __init__(
-        self, problem: SelectionProblem, search: Search, best: Candidate, gap: float, deadline: float
+        self,
+        problem: SelectionProblem,
+        search: Search,
+        best: Candidate,
+        gap: float,
+        deadline: float,
     ) -> None:
         self.problem = problem
         self.search = search
@@ -126,16 +131,15 @@ class BranchAndBound:
         node = Node(inside, left, bound, branch_on, relaxation.multipliers())
         heapq.heappush(self._open, (-bound, next(self._order), node))
 
-    def _tighten(
-        self, relaxation: Relaxation, root: bool
-    ) -> tuple[float, Float[np.ndarray, " D"]]:
+    def _tighten(self, relaxation: Relaxation, root: bool) -> tuple[float, Float[np.ndarray, " D"]]:
         """Minimise with finer and finer smoothing and more cuts until it pays no longer."""
         unit = abs(self.best.objective) / self.problem.n_features or 1.0
-        per_entry = abs(self.best.objective) / (
-            self.problem.per_class * self.problem.relevance.shape[1]
-        ) or 1.0
+        per_entry = (
+            abs(self.best.objective) / (self.problem.per_class * self.problem.relevance.shape[1])
+            or 1.0
+        )
         theta = _START if root else _WARM
-        best, best_r, best_z = math.inf, np.zeros(0), None
+        best, best_r = math.inf, np.zeros(0)
         for _ in range(_ROOT_ROUNDS if root else _NODE_ROUNDS):
             smooth = relaxation.minimise(theta * unit, 2 * theta * per_entry, _STEPS)
             bound, r = relaxation.bound()

@@ -66,9 +66,9 @@ def similarity(A: Float[np.ndarray, "F C"]) -> Float64[np.ndarray, "F F"]:
     """
     norms = np.linalg.norm(A, axis=1, keepdims=True)
     unit = np.divide(A, norms, out=np.zeros(A.shape), where=norms > 0)
-    R = unit @ unit.T
-    R = (R + R.T) / 2
-    largest = np.abs(R).max()
+    R: Float64[np.ndarray, "F F"] = unit @ unit.T
+    R = (R + R.T) / 2  # exactly symmetric
+    largest = float(np.abs(R).max())
     np.fill_diagonal(R, 0.0)
     return R / largest if largest > 0 else R
 
@@ -95,9 +95,7 @@ def pair_penalties(
     return penalties_above(R, factors[variant] * spread_threshold(R, n_features))
 
 
-def penalties_above(
-    R: Float[np.ndarray, "F F"], threshold: float
-) -> Float64[np.ndarray, "F F"]:
+def penalties_above(R: Float[np.ndarray, "F F"], threshold: float) -> Float64[np.ndarray, "F F"]:
     """Return (R - m) / max(R - m) where R >= threshold, else 0; m: smallest non-zero entry."""
     penalised: Bool[np.ndarray, "F F"] = threshold <= R
     np.fill_diagonal(penalised, False)

@@ -1,11 +1,15 @@
 """The open solver: swap search for the answer, Lagrangian bounds and branch and bound for proof.
 
-Needs numpy and scipy only. One thread does the work best: OMP_NUM_THREADS=1.
+One core: the vectors are short, and threads of BLAS that wait for each other made it five
+times slower.
 """
 
 import time
 
 import numpy as np
+from threadpoolctl import (  # type: ignore[import-untyped]  # it ships no annotations
+    threadpool_limits,
+)
 
 from qpmstudy.selection.base import Limits, Selection, SelectionProblem, Status
 from qpmstudy.selection.branch import BranchAndBound
@@ -30,9 +34,10 @@ class LagrangianSolver:
         """Return the best selection found, its bound, and how it stopped."""
         begin = time.perf_counter()
         search = Search(problem)
-        best = first_answer(search, limits, begin + _SEARCH_SHARE * limits.time_limit)
-        tree = BranchAndBound(problem, search, best, limits.gap, begin + limits.time_limit)
-        finished = tree.run()
+        with threadpool_limits(1):
+            best = first_answer(search, limits, begin + _SEARCH_SHARE * limits.time_limit)
+            tree = BranchAndBound(problem, search, best, limits.gap, begin + limits.time_limit)
+            finished = tree.run()
         objective, bound = tree.best.objective, tree.bound
         return Selection(
             selected=tree.best.selected,

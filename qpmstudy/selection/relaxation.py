@@ -6,7 +6,8 @@ products y to s (x >= 0), and the difference cuts (u >= 0). What is left falls a
     L = k sum_c lambda_c + sum_q m_q (m_q + 1) / 2 x_q + sum_t (|S_t| (k - 1) + 1) u_t
         + sum_e (load_e - P_e)^+ + (sum of the n largest r_d),
     load_e = sum of x_q over the cliques q that contain the pair e,
-    r_d = b_d + sum_c (V_dc - sum_t u_t [d in T_t, c in S_t] - lambda_c)^+ - sum_{q: d in q} m_q x_q.
+    r_d = b_d + sum_c (V_dc - sum_{t: d in T_t, c in S_t} u_t - lambda_c)^+
+              - sum_{q: d in q} m_q x_q.
 
 Every choice of multipliers gives an upper bound; the best one equals the linear programme with
 these cuts. L is minimised by L-BFGS on a smoothed form: (v)^+ becomes max over 0 <= p <= 1 of
@@ -112,9 +113,7 @@ class Relaxation:
 
     def _split(
         self, z: Float[np.ndarray, " Z"]
-    ) -> tuple[
-        Float[np.ndarray, " C"], float, Float[np.ndarray, " Q"], Float[np.ndarray, " T"]
-    ]:
+    ) -> tuple[Float[np.ndarray, " C"], float, Float[np.ndarray, " Q"], Float[np.ndarray, " T"]]:
         n_classes = len(self.V)
         first = n_classes + 1
         second = first + len(self.cliques)
@@ -123,7 +122,7 @@ class Relaxation:
     def _slack(
         self, lam: Float[np.ndarray, " C"], u: Float[np.ndarray, " T"]
     ) -> Float[np.ndarray, "C D"]:
-        slack = self.V - lam[:, None]
+        slack: Float[np.ndarray, "C D"] = self.V - lam[:, None]
         if len(u):
             slack.ravel()[self._cuts.cells] -= self._cuts.cell @ u
         return slack
@@ -164,7 +163,9 @@ class Relaxation:
                 self._cuts.rhs + np.concatenate([for_cliques, -(self._cuts.cell_t @ at_cells)]),
             ]
         )
-        self._s, self._q, self._y = s, q, y
+        self._s: Float[np.ndarray, " D"] = s
+        self._q: Float[np.ndarray, "C D"] = q
+        self._y: Float[np.ndarray, " E"] = y
         return float(value), gradient
 
     def minimise(self, tau_s: float, tau_w: float, steps: int) -> float:
@@ -182,10 +183,11 @@ class Relaxation:
     @property
     def s(self) -> Float[np.ndarray, " U"]:
         """The primal solution of the last `minimise` on the free features."""
-        return self._s[self.n_inside :]
+        free: Float[np.ndarray, " U"] = self._s[self.n_inside :]
+        return free
 
     def add_cuts(self) -> int:
-        """Add the cuts that the primal solution of the last `minimise` violates; return how many."""
+        """Add the cuts that the last primal solution violates; return how many."""
         y = np.zeros(self.P.shape)
         y[self._cuts.ends] = self._y
         y += y.T

@@ -10,13 +10,12 @@ true value among the swaps that G does not rule out.
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from qpmstudy.selection.assignment import alike, best_assignment, top_sets
+from qpmstudy.selection.assignment import best_assignment, top_sets
 from qpmstudy.selection.base import SelectionProblem
 
 _TOLERANCE = 1e-9
@@ -44,6 +43,7 @@ class Search:
             np.zeros((n_given, n_given)) if problem.pair_penalty is None else problem.pair_penalty
         )
         self.b = np.zeros(n_given) if problem.bias is None else problem.bias
+        self._known: dict[bytes, float] = {}
         self._floor = self.V.min(axis=0)  # stands in for "no feature" while s is filled
 
     def evaluate(self, selected: Int[np.ndarray, " S"]) -> Candidate:
@@ -51,6 +51,13 @@ class Search:
         selected = np.sort(selected)
         assignment = best_assignment(self.V[selected], self.problem.per_class)
         return Candidate(selected, assignment, self.problem.objective(selected, assignment))
+
+    def true_value(self, selected: Int[np.ndarray, " S"]) -> float:
+        """Return the objective of `evaluate`, remembered."""
+        key = np.sort(selected).tobytes()
+        if key not in self._known:
+            self._known[key] = self.evaluate(selected).objective
+        return self._known[key]
 
     def greedy(self) -> Int[np.ndarray, " S"]:
         """Return the features that raise G most, one after the other."""
@@ -90,7 +97,7 @@ class Search:
         add = np.maximum(self.V - t_k, 0.0).sum(axis=1) + self.b - self.P[selected].sum(axis=0)
         loss = (inside * top).sum(axis=1) + self.b[selected]
         loss -= self.P[np.ix_(selected, selected)].sum(axis=1)
-        gains = top.astype(np.float64) @ np.clip(self.V, t_next, t_k).T
+        gains: Float[np.ndarray, "S F"] = top.astype(np.float64) @ np.clip(self.V, t_next, t_k).T
         gains += add + self.P[selected] - loss[:, None]
         gains[:, selected] = -np.inf
         return gains
@@ -127,7 +134,6 @@ class Search:
                 return None
             neighbour = best.selected.copy()
             neighbour[i] = j
-            other = self.evaluate(neighbour)
-            if other.objective > best.objective + _TOLERANCE:
-                return other
+            if self.true_value(neighbour) > best.objective + _TOLERANCE:
+                return self.evaluate(neighbour)
         return None

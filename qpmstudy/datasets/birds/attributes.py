@@ -22,21 +22,21 @@ class Code(NamedTuple):
     tail: str
 
 
-# The first value of crown, throat and wing is the body's own colour.
-VALUES = Code(
-    body=("brown", "gray", "olive", "blue"),
-    crown=("same", "red", "black", "yellow"),
-    throat=("same", "black", "yellow"),
-    breast=("plain", "streak", "spot", "band"),
-    wing=("same", "black", "bars", "patch"),
-    tail=("short", "long", "fork", "tipped"),
+# In the order of Code. The first value of crown, throat and wing is the body's own colour.
+VALUES = (
+    ("brown", "gray", "olive", "blue"),
+    ("same", "red", "black", "yellow"),
+    ("same", "black", "yellow"),
+    ("plain", "streak", "spot", "band"),
+    ("same", "black", "bars", "patch"),
+    ("short", "long", "fork", "tipped"),
 )
 
 # Share of the tree's branches that start three attributes away from their parent.
 FAR_BRANCH = 0.3
 
 # Trees drawn for one set of classes.
-DRAWS = 300
+DRAWS = 100
 
 
 def random_code(generator: np.random.Generator) -> Code:
@@ -90,9 +90,7 @@ def class_name(number: int, code: Code) -> str:
     return f"{number:03d}.{'_'.join(words)}"
 
 
-def _mutated(
-    parent: Code, changes: int, codes: list[Code], generator: np.random.Generator
-) -> Code:
+def _mutated(parent: Code, changes: int, codes: list[Code], generator: np.random.Generator) -> Code:
     """Return a new code that differs from `parent` in `changes` attributes.
 
     Attributes whose value in `parent` is the most over-used change first, each to its

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from qpmstudy.datasets.birds.shapes import PALETTE, Colour, Points, ellipse
 
-LEAVES: tuple[Colour, ...] = ((70, 104, 44), (98, 128, 58), (52, 82, 40))
+LEAVES = np.array([(70, 104, 44), (98, 128, 58), (52, 82, 40)], dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Background:
         blob_colours: what a blob is painted with.
     """
 
-    colours: tuple[Colour, ...]
+    colours: tuple[tuple[int, int, int], ...]
     cells: tuple[int, int]
     blobs: tuple[int, int]
     radius: tuple[float, float]
@@ -43,34 +43,32 @@ def _worn(*names: str) -> tuple[Colour, ...]:
 BACKGROUNDS = {
     "sky": Background(
         ((112, 150, 202), (150, 182, 220), (226, 230, 234)),
-        (2, 2), (6, 18), (4, 15), 0.5, _worn("white", "gray", "blue", "black", "yellow", "red"),
+        (2, 2), (6, 18), (4.0, 15.0), 0.5, _worn("white", "gray", "blue", "black", "yellow", "red"),
     ),
     "foliage": Background(
         ((38, 58, 30), (74, 104, 46), (138, 156, 84)),
-        (5, 5), (26, 56), (4, 14), 0.55, (*LEAVES, *_worn("olive", "yellow", "black", "red")),
+        (5, 5), (26, 56), (4.0, 14.0), 0.55, (*LEAVES, *_worn("olive", "yellow", "black", "red")),
     ),
     "bark": Background(
         ((58, 44, 36), (112, 88, 66), (160, 142, 120)),
-        (3, 14), (11, 28), (3, 11), 1.6, _worn("brown", "black", "gray", "olive", "yellow"),
+        (3, 14), (11, 28), (3.0, 11.0), 1.6, _worn("brown", "black", "gray", "olive", "yellow"),
     ),
     "water": Background(
         ((54, 84, 112), (92, 126, 150), (170, 192, 200)),
-        (14, 3), (11, 28), (4, 15), 0.35, _worn("white", "blue", "gray", "black", "yellow"),
+        (14, 3), (11, 28), (4.0, 15.0), 0.35, _worn("white", "blue", "gray", "black", "yellow"),
     ),
     "sand": Background(
         ((150, 124, 88), (192, 168, 126), (222, 204, 168)),
-        (4, 4), (20, 48), (2.5, 10), 0.75, _worn("gray", "brown", "white", "black", "yellow", "red"),
+        (4, 4), (20, 48), (2.5, 10.0), 0.75, _worn("gray", "brown", "white", "black", "red"),
     ),
     "flowers": Background(
         ((46, 74, 34), (86, 118, 56), (120, 148, 78)),
-        (5, 5), (20, 42), (4, 12), 0.9, _worn("red", "yellow", "white", "blue", "black"),
+        (5, 5), (20, 42), (4.0, 12.0), 0.9, _worn("red", "yellow", "white", "blue", "black"),
     ),
 }  # fmt: skip
 
 
-def texture(
-    background: Background, generator: np.random.Generator, size: int
-) -> Image.Image:
+def texture(background: Background, generator: np.random.Generator, size: int) -> Image.Image:
     """Return a picture of `size` x `size` pixels without its blobs."""
     height = np.zeros((size, size), dtype=np.float32)
     for octave in range(4):
@@ -101,10 +99,10 @@ def draw_blobs(
     for _ in range(int(generator.integers(*background.blobs, endpoint=True))):
         width = 2 * generator.uniform(*background.radius)
         height = width * background.flat * generator.uniform(0.7, 1.3)
-        outline = _turned(ellipse(0, 0, width, height), generator.normal(0, 0.5))
+        outline = _turned(ellipse((0.0, 0.0), (width, height)), generator.normal(0, 0.5))
         place = generator.uniform(0, size, 2)
         colour = background.blob_colours[int(generator.integers(len(background.blob_colours)))]
-        fill(draw, outline + place, np.array(colour) + generator.normal(0, 12, 3))
+        fill(draw, outline + place, colour + generator.normal(0, 12, 3))
 
 
 def perch(
@@ -120,28 +118,24 @@ def perch(
     return outline, PALETTE[("brown", "gray", "dark")[int(generator.integers(3))]]
 
 
-def leaf(
-    generator: np.random.Generator, centre: Float[np.ndarray, "2"]
-) -> tuple[Points, Colour]:
+def leaf(generator: np.random.Generator, centre: Float[np.ndarray, "2"]) -> tuple[Points, Colour]:
     """Return the outline and colour of a pointed leaf in front of the bird."""
     along = np.linspace(0, np.pi, 12)
     length, width = generator.uniform(26, 48), generator.uniform(9, 17)
     upper = np.stack([-length * np.cos(along), width * np.sin(along) ** 1.5], axis=1)
     outline = np.concatenate([upper, upper[::-1] * (1, -1)])
-    return _turned(outline, generator.uniform(0, 2 * np.pi)) + centre, LEAVES[
-        int(generator.integers(len(LEAVES)))
-    ]
+    turned = _turned(outline, generator.uniform(0, 2 * np.pi))
+    return turned + centre, LEAVES[int(generator.integers(len(LEAVES)))]
 
 
-def fill(
-    draw: ImageDraw.ImageDraw, points: Points, colour: Colour | Float[np.ndarray, "3"]
-) -> None:
-    """Fill a polygon with a colour that may lie outside 0 to 255."""
-    red, green, blue = (round(min(max(float(value), 0), 255)) for value in colour)
+def fill(draw: ImageDraw.ImageDraw, points: Points, colour: Colour) -> None:
+    """Fill a polygon with a colour, cut to what a picture can show."""
+    red, green, blue = colour.round().clip(0, 255).astype(int).tolist()
     draw.polygon(points.ravel().tolist(), fill=(red, green, blue))
 
 
 def _turned(points: Points, angle: float) -> Points:
     """Return `points` turned about the origin."""
     cos, sin = np.cos(angle), np.sin(angle)
-    return points @ np.array([[cos, sin], [-sin, cos]])
+    turned: Points = points @ np.array([[cos, sin], [-sin, cos]])
+    return turned

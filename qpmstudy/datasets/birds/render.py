@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFilter
 
 from qpmstudy.datasets.birds.attributes import Code
@@ -63,9 +63,7 @@ def _scene(
     code: Code, background: Background, generator: np.random.Generator
 ) -> tuple[Image.Image, UInt8[np.ndarray, "224 224"]]:
     """Return the scene in even light, and the number of the part seen at every pixel."""
-    canvas = texture(background, generator, SIZE).resize(
-        (CANVAS, CANVAS), Image.Resampling.NEAREST
-    )
+    canvas = texture(background, generator, SIZE).resize((CANVAS, CANVAS), Image.Resampling.NEAREST)
     part_ids = Image.new("L", canvas.size)
     draw, draw_id = ImageDraw.Draw(canvas), ImageDraw.Draw(part_ids)
     draw_blobs(draw, background, generator, CANVAS)
@@ -108,11 +106,13 @@ def _eight_bit(levels: Float[np.ndarray, "H W 3"]) -> Image.Image:
 
 def _part_places(parts: UInt8[np.ndarray, "H W"]) -> dict[str, tuple[int, int]]:
     """Return one pixel (x, y) of every part that is seen."""
+    pixels = np.argwhere(parts)
+    numbers = parts[pixels[:, 0], pixels[:, 1]]
     places = {}
     for number, part in enumerate(PARTS, start=1):
-        pixels: Integer[np.ndarray, "n 2"] = np.argwhere(parts == number)
-        if len(pixels):
-            distance: Float[np.ndarray, " n"] = ((pixels - pixels.mean(axis=0)) ** 2).sum(axis=1)
-            row, column = pixels[distance.argmin()].tolist()
+        seen = pixels[numbers == number]
+        if len(seen):
+            distance = ((seen - seen.mean(axis=0)) ** 2).sum(axis=1)
+            row, column = seen[distance.argmin()].tolist()
             places[part] = (column, row)
     return places

@@ -25,20 +25,23 @@ PARTS = (
     "eye",
 )
 
-Colour = tuple[float, float, float]
+Colour = Float[np.ndarray, "3"]  # RGB, 0 to 255
 Points = Float[np.ndarray, "n 2"]
 
 PALETTE: dict[str, Colour] = {
-    "brown": (124, 84, 52),
-    "gray": (128, 130, 134),
-    "olive": (118, 124, 58),
-    "blue": (66, 98, 168),
-    "red": (200, 42, 36),
-    "black": (28, 27, 30),
-    "yellow": (234, 198, 52),
-    "white": (238, 236, 228),
-    "dark": (58, 46, 40),
-    "horn": (150, 118, 62),
+    name: np.array(rgb, dtype=np.float64)
+    for name, rgb in {
+        "brown": (124, 84, 52),
+        "gray": (128, 130, 134),
+        "olive": (118, 124, 58),
+        "blue": (66, 98, 168),
+        "red": (200, 42, 36),
+        "black": (28, 27, 30),
+        "yellow": (234, 198, 52),
+        "white": (238, 236, 228),
+        "dark": (58, 46, 40),
+        "horn": (150, 118, 62),
+    }.items()
 }
 
 _ANGLES = np.linspace(0, 2 * np.pi, 36, endpoint=False)
@@ -63,7 +66,8 @@ class Pose:
 
     def pixels(self, points: Points) -> Points:
         """Return where `points`, in body lengths, lie in the image."""
-        return points @ self.matrix.T + self.centre
+        pixels: Points = points @ self.matrix.T + self.centre
+        return pixels
 
 
 def random_pose(generator: np.random.Generator, size: int) -> Pose:
@@ -79,12 +83,10 @@ def random_pose(generator: np.random.Generator, size: int) -> Pose:
 
 def random_palette(generator: np.random.Generator) -> dict[str, Colour]:
     """Return the palette as one bird wears it: each colour a little lighter and shifted."""
-    worn = {}
-    for name, colour in PALETTE.items():
-        shifted = np.array(colour) + generator.normal(0, 6.6) + generator.normal(0, 4, 3)
-        red, green, blue = shifted.clip(0, 255).tolist()
-        worn[name] = (red, green, blue)
-    return worn
+    return {
+        name: colour + generator.normal(0, 6.6) + generator.normal(0, 4, 3)
+        for name, colour in PALETTE.items()
+    }
 
 
 def bird_shapes(
@@ -103,21 +105,26 @@ def bird_shapes(
     return [
         *_legs(palette),
         *_tail(code, palette, generator),
-        Shape("body", body, ellipse(0, 0, 0.5, 0.28)),
+        Shape("body", body, ellipse((0.0, 0.0), (0.5, 0.28))),
         *_breast(code, palette),
         *_wing(code, palette),
-        Shape("head", body, ellipse(*head, 0.20, 0.185)),
-        Shape("throat", throat, ellipse(head[0] + 0.045, head[1] + 0.125, 0.135, 0.105)),
-        Shape("crown", crown, ellipse(*head, 0.20, 0.185, UPPER_HALF)),
+        Shape("head", body, ellipse(head, (0.20, 0.185))),
+        Shape("throat", throat, ellipse(np.add(head, (0.045, 0.125)), (0.135, 0.105))),
+        Shape("crown", crown, ellipse(head, (0.20, 0.185), UPPER_HALF)),
         Shape("beak", palette["horn"], beak),
-        Shape("eye", palette["white"], ellipse(head[0] + 0.07, head[1] - 0.01, 0.034, 0.034)),
-        Shape("eye", palette["black"], ellipse(head[0] + 0.075, head[1] - 0.01, 0.025, 0.025)),
+        Shape("eye", palette["white"], ellipse(np.add(head, (0.07, -0.01)), (0.034, 0.034))),
+        Shape("eye", palette["black"], ellipse(np.add(head, (0.075, -0.01)), (0.025, 0.025))),
     ]
 
 
-def ellipse(x: float, y: float, a: float, b: float, arc: Points = CIRCLE) -> Points:
-    """Return an ellipse with half-axes `a` and `b`, or an arc of it, as a polygon."""
-    return arc * (a, b) + (x, y)
+def ellipse(
+    centre: Float[np.ndarray, "2"] | tuple[float, float],
+    half_axes: tuple[float, float],
+    arc: Points = CIRCLE,
+) -> Points:
+    """Return an ellipse, or an arc of it, as a polygon."""
+    outline: Points = np.asarray(half_axes) * arc + np.asarray(centre)
+    return outline
 
 
 def _legs(palette: dict[str, Colour]) -> list[Shape]:
@@ -132,26 +139,24 @@ def _legs(palette: dict[str, Colour]) -> list[Shape]:
     return legs
 
 
-def _tail(
-    code: Code, palette: dict[str, Colour], generator: np.random.Generator
-) -> list[Shape]:
+def _tail(code: Code, palette: dict[str, Colour], generator: np.random.Generator) -> list[Shape]:
     """Return the tail, which widens away from the body, and its white tip."""
     length = {"short": 0.30, "long": 0.55, "fork": 0.48, "tipped": 0.42}[code.tail]
     length *= generator.uniform(0.9, 1.1)
     half = generator.uniform(0.09, 0.11)
 
-    def across(share: float, side: float) -> tuple[float, float]:
+    def across(share: float, side: int) -> tuple[float, float]:
         """Return the point at `share` of the tail's length, on one edge (side -1 or 1)."""
         width = half * (0.75 + 0.25 * share)
         return -0.40 - length * share, 0.02 + 0.12 * length * share + side * width
 
-    outline = [across(0, -1), across(1, -1), across(1, 1), across(0, 1)]
+    outline = [across(0.0, -1), across(1.0, -1), across(1.0, 1), across(0.0, 1)]
     if code.tail == "fork":
         outline.insert(2, across(0.62, 0))
     # The root lies under the body.
     shapes = [Shape("tail", palette[code.body], np.array([*outline, (-0.25, 0.05)]))]
     if code.tail == "tipped":
-        tip = [across(0.62, -1), across(1, -1), across(1, 1), across(0.62, 1)]
+        tip = [across(0.62, -1), across(1.0, -1), across(1.0, 1), across(0.62, 1)]
         shapes.append(Shape("tail", palette["white"], np.array(tip)))
     return shapes
 
@@ -160,7 +165,7 @@ def _breast(code: Code, palette: dict[str, Colour]) -> list[Shape]:
     """Return the white breast and its markings, all inside its ellipse."""
     x, y, a, b = 0.16, 0.07, 0.33, 0.19
     dark = palette["dark"]
-    shapes = [Shape("breast", palette["white"], ellipse(x, y, a, b))]
+    shapes = [Shape("breast", palette["white"], ellipse((x, y), (a, b)))]
 
     def inside(u: float, v: float) -> tuple[float, float]:
         """Return the point at shares (u, v) of the ellipse's width and local height."""
@@ -175,26 +180,24 @@ def _breast(code: Code, palette: dict[str, Colour]) -> list[Shape]:
     elif code.breast == "spot":
         for u in np.linspace(-0.6, 0.82, 5):
             for v in (-0.35, 0.2, 0.75):
-                shapes.append(Shape("breast", dark, ellipse(*inside(u, v), 0.021, 0.021)))
+                shapes.append(Shape("breast", dark, ellipse(inside(u, v), (0.021, 0.021))))
     elif code.breast == "band":
         low, high = inside(0.30, 0.97), inside(0.62, -0.97)
         wide = np.array([0.05, 0])
-        quad = np.array([low - wide, high - wide, high + wide, low + wide])
-        shapes.append(Shape("breast", dark, quad))
+        band = np.array([low - wide, high - wide, high + wide, low + wide])
+        shapes.append(Shape("breast", dark, band))
     return shapes
 
 
 def _wing(code: Code, palette: dict[str, Colour]) -> list[Shape]:
     """Return the wing and what is white on it."""
-    x, y = -0.14, -0.06
-    red, green, blue = palette[code.body]
-    shade = (red * 0.82, green * 0.82, blue * 0.82)
-    colour = palette["black"] if code.wing == "black" else shade
-    shapes = [Shape("wing", colour, ellipse(x, y, 0.37, 0.165))]
+    centre = (-0.14, -0.06)
+    colour = palette["black"] if code.wing == "black" else 0.82 * palette[code.body]
+    shapes = [Shape("wing", colour, ellipse(centre, (0.37, 0.165)))]
     if code.wing == "bars":
         for left in (-0.12, 0.06):
             quad = [(left, -0.13), (left + 0.07, -0.13), (left + 0.03, 0.125), (left - 0.04, 0.125)]
-            shapes.append(Shape("wing", palette["white"], np.array(quad) + (x, y)))
+            shapes.append(Shape("wing", palette["white"], np.array(quad) + np.array(centre)))
     elif code.wing == "patch":
-        shapes.append(Shape("wing", palette["white"], ellipse(x, y, 0.13, 0.085)))
+        shapes.append(Shape("wing", palette["white"], ellipse(centre, (0.13, 0.085))))
     return shapes

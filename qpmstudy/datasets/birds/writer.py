@@ -10,9 +10,9 @@ import os
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -53,10 +53,12 @@ def open_birds(name: str, root: Path) -> ImageDataset:
         DataError: there are none, the files are damaged, or another preset or recipe made them.
     """
     root = Path(root)
-    make = f"make it with make_birds({name!r}, ...) into an empty folder"
+    make = f"make it with make_birds({name!r}, ...) into a new folder"
     if not root.is_dir():
         raise DataError(f"The dataset {name!r} has no folder {root}: {make}.")
-    _check_origin(root, name, None)
+    origin = _origin(PRESETS[name], 0)
+    del origin["seed"]  # birds of any seed are birds of this preset
+    _check_origin(root, origin)
     return open_cub(name, root, make)
 
 
@@ -85,8 +87,8 @@ def make_birds(
             )
         preset = PRESETS[preset]
     root = Path(root)
-    if root.exists():
-        _check_origin(root, preset.name, seed)
+    if root.exists() and not (root.is_dir() and not any(root.iterdir())):
+        _check_origin(root, _origin(preset, seed))
         return
     codes = class_codes(preset.classes, seed)
     pictures = list(_pictures(preset, codes, seed))
@@ -104,21 +106,21 @@ def _origin(preset: BirdsPreset, seed: int) -> dict[str, object]:
     return {"preset": asdict(preset), "seed": seed, "recipe_version": RECIPE_VERSION}
 
 
-def _check_origin(root: Path, name: str, seed: int | None) -> None:
-    """Raise if `root` does not hold the birds of preset `name` (and `seed`, if given)."""
+def _check_origin(root: Path, asked: dict[str, object]) -> None:
+    """Raise if `root` holds anything but the synthetic birds that `asked` describes."""
     advice = "choose another folder, or delete this one and make the dataset again"
     if not (root / "dataset.json").is_file():
         raise DataError(f"{root} exists but has no dataset.json of synthetic birds: {advice}.")
-    origin = read_json(root / "dataset.json")
-    asked: dict[str, object] = {"preset": name, "recipe_version": RECIPE_VERSION}
-    if seed is not None:
-        asked["seed"] = seed
-    try:
-        found = {key: origin["preset"]["name"] if key == "preset" else origin[key] for key in asked}
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{root / 'dataset.json'} is damaged ({error!r}): {advice}.") from error
-    if found != asked:
-        raise DataError(f"{root} holds synthetic birds made as {found}, not {asked}: {advice}.")
+    found = read_json(root / "dataset.json")
+    if not isinstance(found, dict):
+        raise DataError(f"{root / 'dataset.json'} does not describe a dataset: {advice}.")
+    different = [
+        f"{key} {found.get(key)!r} instead of {value!r}"
+        for key, value in asked.items()
+        if found.get(key) != value
+    ]
+    if different:
+        raise DataError(f"{root} holds synthetic birds of {'; '.join(different)}: {advice}.")
 
 
 def _pictures(preset: BirdsPreset, codes: list[Code], seed: int) -> Iterator[_Picture]:
@@ -153,21 +155,26 @@ def _write_pictures(
         if progress is not None:
             progress(done, len(pictures))
 
-    if min(workers, len(chunks)) <= 1:
+    workers = min(workers, len(chunks))
+    if workers <= 1:
         for number, chunk in enumerate(chunks):
             finished(number, _write_chunk(folder, chunk))
     else:
         # spawn: a fork of a process whose libraries run threads, as torch does, can hang.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(
-            min(workers, len(chunks)), mp_context=context, initializer=_end_with_parent
-        ) as pool:
-            tasks: dict[Future[list[Places]], int] = {
-                pool.submit(partial(_write_chunk, folder, chunk)): number
-                for number, chunk in enumerate(chunks)
-            }
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+        tasks = {pool.submit(_write_chunk, folder, chunk): i for i, chunk in enumerate(chunks)}
+        try:
             for task in as_completed(tasks):
                 finished(tasks[task], task.result())
+        except BrokenProcessPool as error:
+            raise DataError(
+                "A process that draws birds ended unexpectedly: if memory is short, or the "
+                "calling script does its work without an `if __name__ == '__main__':` guard, "
+                "give workers=1."
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
     return [place for chunk in places for place in chunk]
 
 

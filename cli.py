@@ -1,0 +1,244 @@
+"""qpmstudy on the command line: read arguments, call one function, print."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from qpmstudy.errors import ConfigError, QpmStudyError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from storage.layout import StorageRoot
+
+EXISTING = click.Path(exists=True, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def root_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --root, the folder below which everything is kept."""
+    return click.option(
+        "--root",
+        type=FOLDER,
+        default=Path("runs"),
+        show_default=True,
+        envvar="QPMSTUDY_ROOT",
+        help="Folder for studies, embeddings and stage results.",
+    )(command)
+
+
+def told(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn our errors into one message and an exit code: 2 for usage, 1 for everything else."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except QpmStudyError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(2 if isinstance(error, ConfigError) else 1)
+        except KeyboardInterrupt:
+            click.echo("Stopped. Nothing finished is lost: run the same command again.", err=True)
+            sys.exit(130)
+
+    return wrapped
+
+
+def storage_root(path: Path) -> StorageRoot:
+    """Return the storage root at a path."""
+    from storage.layout import StorageRoot
+
+    return StorageRoot(path)
+
+
+def console(stderr: bool = False) -> Console:
+    """Return a console; its width is the terminal's, or fixed where there is none."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, soft_wrap=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="qpmstudy")
+def main() -> None:
+    """Study how hyperparameters of DINO-QPM trade accuracy against Plausibility.
+
+    \b
+    A first run, on synthetic birds that are made on the spot:
+      python cli.py study launch studies/l1fm.yaml    run it (again: it goes on)
+      tensorboard --logdir runs/l1fm/tensorboard      watch it
+      python cli.py study pareto l1fm                 the front
+      python cli.py study export l1fm --out models/   its best models
+      python cli.py infer models/NAME bird.jpg --explain out/
+    """
+
+
+@main.group()
+def study() -> None:
+    """Launch studies and look at their results."""
+
+
+@study.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@root_option
+@click.option("--extend", is_flag=True, help="Allow more trials or seeds than launched before.")
+@click.option("-v", "--verbose", is_flag=True, help="Show what Ray and Tune say, too.")
+@told
+def launch(file: Path, root: Path, extend: bool, verbose: bool) -> None:
+    """Run the study that FILE describes, or go on where it was.
+
+    Every configuration runs once for each seed: dense, select, finetune, evaluate. A stage that
+    another trial or an earlier study has computed is reused. Stop it at any moment, even with
+    kill -9: launching again does what is left and nothing twice.
+
+    Set RAY_ADDRESS to run on a cluster; otherwise this machine is used.
+    """
+    from cluster.launch import launch as run
+    from cluster.logs import quiet
+    from cluster.reporter import Reporter, duration
+    from cluster.tables import front_table
+    from storage.study import load_study
+
+    spec = load_study(file)
+    storage = storage_root(root)
+    screen = console()
+    with quiet(storage.study(spec.name).log, verbose):
+        outcome = run(spec, storage, Reporter(screen), extend, verbose)
+    screen.print(front_table(outcome.configurations, spec))
+    click.echo(f"{duration(outcome.seconds)}; results: {storage.study(spec.name).path}")
+    if outcome.unfinished:
+        click.echo(
+            f"{outcome.unfinished} trial(s) are unfinished: launch again to go on.", err=True
+        )
+        sys.exit(1)
+
+
+@study.command()
+@click.argument("name")
+@root_option
+@told
+def status(name: str, root: Path) -> None:
+    """Say how far the study NAME is, what failed, and its front so far."""
+    from cluster.tables import front_table, status_lines
+    from storage.spec_file import stored_spec
+
+    folder = storage_root(root).existing_study(name)
+    spec = stored_spec(folder)
+    lines, configurations = status_lines(folder, spec)
+    click.echo("\n".join(lines))
+    console().print(front_table(configurations, spec))
+
+
+@study.command(name="list")
+@root_option
+@told
+def list_studies(root: Path) -> None:
+    """List every study under the root with its progress."""
+    from cluster.tables import studies_table
+
+    console().print(studies_table(storage_root(root)))
+
+
+@study.command()
+@click.argument("name")
+@root_option
+@click.option("--all", "show_all", is_flag=True, help="Show dominated configurations, too.")
+@told
+def pareto(name: str, root: Path, show_all: bool) -> None:
+    """Print the Pareto front of the study NAME and draw it.
+
+    Figures are means over seeds with their standard error, on the split the study searches on;
+    test figures stand beside them and took no part in the choice. Writes pareto.png and
+    pareto.csv into the study's folder.
+    """
+    from cluster.tables import front_table
+    from storage.front import write_front
+    from storage.spec_file import stored_spec
+    from storage.summary import summarise
+
+    folder = storage_root(root).existing_study(name)
+    spec = stored_spec(folder)
+    configurations = summarise(folder.results.rows(), spec)
+    console().print(front_table(configurations, spec, dominated=show_all))
+    for path in write_front(configurations, spec, folder):
+        click.echo(f"wrote {path}")
+
+
+@study.command()
+@click.argument("name")
+@root_option
+@click.option("--out", type=FOLDER, default=Path("models"), show_default=True)
+@click.option("--trial", "trials", type=int, multiple=True, help="Export this trial instead.")
+@told
+def export(name: str, root: Path, out: Path, trials: tuple[int, ...]) -> None:
+    """Export a model of each configuration on the front of the study NAME.
+
+    Of a configuration's seeds the best in the first objective is taken, on the split the study
+    searches on. A model is a folder with weights, model.json, a model card and checksums.
+    """
+    from storage.export import export_study
+    from storage.spec_file import stored_spec
+
+    storage = storage_root(root)
+    spec = stored_spec(storage.existing_study(name))
+    for path in export_study(storage, spec, out, trials):
+        click.echo(path)
+
+
+@main.command()
+@click.option("--dataset", default="birds", show_default=True)
+@click.option("--backbone", default="patch-descriptor", show_default=True)
+@click.option("--data", type=FOLDER, help="Folder of the images (not needed for synthetic birds).")
+@click.option("--force", is_flag=True, help="Replace a store that is there.")
+@root_option
+@told
+def embed(dataset: str, backbone: str, data: Path | None, force: bool, root: Path) -> None:
+    """Compute frozen embeddings once, into a Zarr store that every study shares.
+
+    Stopped in the middle, it goes on from the last finished shard. Datasets: birds (synthetic,
+    made on first use; also birds-full, birds-small, birds-smoke, birds-stress) and cub2011.
+    """
+    from cluster.reporter import Reporter
+    from storage.prepare import embed as run
+
+    store = run(storage_root(root), dataset, backbone, Reporter(console()).phase, data, force)
+    click.echo(f"{store.path}: complete, fingerprint {store.fingerprint[:16]}")
+
+
+@main.command()
+@click.argument("model", type=FOLDER)
+@click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--explain", type=FOLDER, help="Write overlays of the used features here.")
+@click.option("--top", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, all classes.")
+@told
+def infer(
+    model: Path, images: tuple[Path, ...], explain: Path | None, top: int, as_json: bool
+) -> None:
+    """Classify IMAGES with an exported MODEL, and show why.
+
+    Prints the most probable classes of each image with the features behind the best one: their
+    contributions add up to its logit. With --explain, overlays show where each feature fires.
+    """
+    from qpmstudy.report import infer_images, prediction_json, prediction_text
+
+    for path, prediction, loaded, written in infer_images(model, images, explain):
+        if as_json:
+            click.echo(json.dumps(prediction_json(path, prediction, loaded)))
+        else:
+            click.echo(prediction_text(path, prediction, loaded, top))
+            for file in written:
+                click.echo(f"  wrote {file}")
+
+
+if __name__ == "__main__":
+    logging.captureWarnings(True)
+    main()

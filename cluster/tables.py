@@ -1,0 +1,107 @@
+"""Results as tables for a terminal."""
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+
+from storage.driver_lock import is_running
+from storage.layout import StorageRoot, StudyFolder
+from storage.spec_file import stored_spec
+from storage.study import StudySpec
+from storage.summary import Configuration, summarise
+
+# Shown beside the objectives, where the study has them.
+CONTEXT = ("sid", "test_accuracy", "test_plausibility")
+
+
+def front_table(
+    configurations: Sequence[Configuration], spec: StudySpec, dominated: bool = True
+) -> Table:
+    """Return configurations as a table, best in the first objective first; * marks the front."""
+    table = Table(
+        title=f"{spec.name}: percent on the {spec.objective_split} split, "
+        f"mean ± standard error over {spec.seeds} seeds",
+        title_justify="left",
+        caption=caption(spec),
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for name in ("", "trial", *short_names([parameter.name for parameter in spec.parameters])):
+        table.add_column(name)
+    shown = [name for name in CONTEXT if name not in spec.objectives]
+    for name in (*spec.objectives, *shown):
+        table.add_column(name.replace("_", "\n"), justify="right", no_wrap=True)
+    first, way = next(iter(spec.objectives.items()))
+    sign = -1 if way == "max" else 1
+
+    def order(configuration: Configuration) -> tuple[bool, float]:
+        mean = configuration.estimates[first].mean
+        return (mean != mean, sign * mean)  # NaN, which differs from itself, goes last
+
+    for configuration in sorted(configurations, key=order):
+        if dominated or configuration.on_front:
+            values = (f"{v:g}" if isinstance(v, float) else str(v)
+                      for v in configuration.searched.values())
+            estimates = (
+                str(configuration.estimates[name]) if name in configuration.estimates else "-"
+                for name in (*spec.objectives, *shown)
+            )
+            mark = "*" if configuration.on_front else "FAILED" if configuration.failed else ""
+            table.add_row(mark, str(configuration.trial), *values, *estimates)
+    return table
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """Return the last part of each path ("l1_fm"), or the whole path where two share it."""
+    last = [path.rpartition(".")[2] for path in paths]
+    return [leaf if last.count(leaf) == 1 else path for leaf, path in zip(last, paths, strict=True)]
+
+
+def caption(spec: StudySpec) -> str:
+    """Return what a reader must know to read the figures right."""
+    notes = ["* Pareto front"]
+    if spec.protocol == "paper":
+        notes.append("searched on the test split, as the paper does: test figures are optimistic")
+    if any(dataset.startswith("birds") for dataset, _ in spec.stores()):
+        notes.append("synthetic birds, patch descriptor: not comparable with CUB and DINOv2")
+    return "; ".join(notes)
+
+
+def status_lines(
+    folder: StudyFolder, spec: StudySpec
+) -> tuple[list[str], list[Configuration]]:
+    """Return progress and failures of a study in words, and its configurations so far."""
+    configurations = summarise(folder.results.rows(), spec)
+    runs = sum(c.complete + c.failed for c in configurations)
+    total = spec.configurations * spec.seeds
+    state = "running" if is_running(folder.lock) else "done" if runs >= total else "stopped"
+    lines = [
+        f"{spec.name}: {state}, {runs} of {total} runs "
+        f"({spec.configurations} configurations x {spec.seeds} seeds)"
+    ]
+    for configuration in configurations:
+        lines += [f"trial {configuration.trial} FAILED: {e}" for e in configuration.errors]
+    if state == "stopped":
+        lines.append("Launch it again to go on with what is left.")
+    return lines, configurations
+
+
+def studies_table(root: StorageRoot) -> Table:
+    """Return every study under a root with its progress."""
+    table = Table("study", "state", "runs", "failed", "on the front", "description")
+    for folder in root.studies():
+        spec = stored_spec(folder)
+        lines, configurations = status_lines(folder, spec)
+        state = lines[0].partition(": ")[2].partition(",")[0]
+        table.add_row(
+            folder.name,
+            state,
+            f"{sum(c.complete + c.failed for c in configurations)}"
+            f"/{spec.configurations * spec.seeds}",
+            str(sum(c.failed for c in configurations)),
+            str(sum(c.on_front for c in configurations)),
+            spec.description,
+        )
+    return table

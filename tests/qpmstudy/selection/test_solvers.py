@@ -1,0 +1,132 @@
+"""The contract of every selection solver."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from selection_problems import GOLDEN, brute_force, golden, random_problem
+from qpmstudy.errors import ConfigError, SolverError
+from qpmstudy.selection import SOLVERS, SelectionProblem, Status, solve
+
+SOLVER_NAMES = SOLVERS.names()
+
+
+@pytest.mark.parametrize("solver", SOLVER_NAMES)
+@pytest.mark.parametrize("name", GOLDEN)
+def test_the_optimum_of_the_golden_instances_is_proven(solver, name):
+    problem, arrays = golden(name)
+    answer = solve(problem, solver, gap=0.0, time_limit=30.0)
+    assert answer.status is Status.OPTIMAL
+    assert answer.gap == 0.0
+    assert answer.objective == pytest.approx(float(arrays["own_optimum"]), abs=1e-6)
+    assert answer.selected.tolist() == arrays["own_optimum_selected"].tolist()
+    assert (answer.assignment == arrays["own_optimum_W"]).all()
+    assert answer.objective >= float(arrays["out_objective"]) - 1e-6
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.005, 0.1]))
+def test_lagrangian_bounds_are_valid_and_answers_within_the_gap(seed, gap):
+    problem = random_problem(seed)
+    optimum = brute_force(problem)
+    answer = solve(problem, "lagrangian", gap=gap)
+    slack = 1e-7 * max(1.0, abs(optimum))
+    assert problem.violations(answer.selected, answer.assignment) == []
+    assert answer.objective <= optimum + slack
+    assert answer.bound >= optimum - slack
+    assert answer.objective >= optimum - gap * abs(answer.objective) - slack
+    assert answer.gap <= gap + 1e-9
+
+
+@pytest.mark.parametrize("solver", ["gurobi", "highs"])
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_linear_solvers_find_the_optimum(solver, seed):
+    problem = random_problem(seed)
+    optimum = brute_force(problem)
+    answer = solve(problem, solver, gap=0.0)
+    assert answer.objective == pytest.approx(optimum, rel=1e-6, abs=1e-6)
+    assert answer.bound >= optimum - 1e-6 * max(1.0, abs(optimum))
+
+
+def generated(n_given=40, n_classes=12, n_features=12, per_class=3):
+    rng = np.random.default_rng(5)
+    A = rng.random((n_given, n_classes)) ** 3
+    penalty = np.triu(rng.random((n_given, n_given)) * (rng.random((n_given, n_given)) < 0.2), 1)
+    return SelectionProblem(A, penalty, None, n_features, per_class)
+
+
+def test_the_same_seed_gives_the_same_answer_also_in_another_process():
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import test_solvers as t; "
+        "a = t.solve(t.generated(), 'lagrangian', gap=0.02, seed=3); "
+        "print(a.selected.tolist(), a.objective.hex(), a.bound.hex())"
+    )
+    directory = str(__import__("pathlib").Path(__file__).parent)
+    answer = solve(generated(), "lagrangian", gap=0.02, seed=3)
+    here = f"{answer.selected.tolist()} {answer.objective.hex()} {answer.bound.hex()}"
+    other = subprocess.run(
+        [sys.executable, "-c", program, directory], capture_output=True, text=True, check=True
+    )
+    assert other.stdout.strip() == here
+
+
+def test_a_time_limit_is_kept_and_reported():
+    problem = generated(150, 60, 40, 5)
+    answer = solve(problem, "lagrangian", gap=0.0, time_limit=0.5)
+    assert answer.status is Status.TIME_LIMIT
+    assert answer.seconds < 3.0
+    assert answer.bound > answer.objective
+
+
+def test_gurobi_refuses_by_size_what_its_licence_does_not_cover():
+    problem = generated(150, 60, 40, 5)
+    with pytest.raises(SolverError, match="9150 variables|limited to 2000"):
+        solve(problem, "gurobi", time_limit=5.0)
+
+
+def test_auto_takes_the_open_solver_where_gurobi_cannot():
+    small, large = generated(), generated(150, 60, 40, 5)
+    assert solve(small, "auto").solver == "gurobi"
+    assert solve(large, "auto", gap=0.5, time_limit=5.0).solver == "lagrangian"
+
+
+def test_auto_takes_the_open_solver_without_a_licence(monkeypatch):
+    monkeypatch.setenv("GRB_LICENSE_FILE", "/nowhere/gurobi.lic")
+    assert solve(generated(), "auto").solver == "lagrangian"
+    with pytest.raises(SolverError, match="no valid Gurobi licence"):
+        solve(generated(), "gurobi")
+
+
+def test_unknown_solvers_and_limits_are_refused():
+    with pytest.raises(ConfigError, match=r"Unknown selection solver 'gurobbi'.*'gurobi'"):
+        solve(generated(), "gurobbi")
+    with pytest.raises(ConfigError, match="gap is -1"):
+        solve(generated(), gap=-1.0)
+    with pytest.raises(ConfigError, match="time_limit 0"):
+        solve(generated(), time_limit=0.0)
+
+
+def test_a_wrong_answer_is_not_passed_on(monkeypatch):
+    import dataclasses
+
+    from qpmstudy.selection.lagrangian import LagrangianSolver
+
+    honest = LagrangianSolver.solve
+
+    def lying(self, problem, limits):
+        answer = honest(self, problem, limits)
+        return dataclasses.replace(answer, **lie(answer))
+
+    monkeypatch.setattr(LagrangianSolver, "solve", lying)
+    for lie, message in [
+        (lambda a: {"objective": a.objective + 1}, "its objective is"),
+        (lambda a: {"bound": a.objective - 1}, "is below its objective"),
+        (lambda a: {"assignment": a.assignment[:, ::-1].copy() & False}, "class 0 has 0 features"),
+    ]:
+        with pytest.raises(SolverError, match=message):
+            solve(generated(), "lagrangian", gap=0.05)

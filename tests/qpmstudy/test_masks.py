@@ -1,0 +1,86 @@
+"""Object masks on the patch grid, in the geometry of the backbone's preprocessing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from qpmstudy.backbones import open_backbone
+from qpmstudy.backbones.geometry import seen_box
+from qpmstudy.errors import DataError
+from qpmstudy.masks import mask_to_grid
+
+SEEN_ALL = {"resize": 224, "crop": 224}
+
+
+def test_half_of_a_tokens_pixels_decide() -> None:
+    mask = np.zeros((224, 224), bool)
+    mask[0:14, 0:7] = True  # half of token (0, 0)
+    mask[0:14, 14:20] = True  # less than half of token (0, 1)
+    mask[28:42, 0:14] = True  # all of token (2, 0)
+    tokens = mask_to_grid(mask, (16, 16), SEEN_ALL).reshape(16, 16)
+    assert np.argwhere(tokens).tolist() == [[0, 0], [2, 0]]
+    assert tokens.dtype == np.uint8
+
+
+def test_a_square_is_cut_from_the_middle() -> None:
+    mask = np.zeros((100, 300), bool)
+    mask[:, 100:200] = True
+    assert mask_to_grid(mask, (4, 4), SEEN_ALL).all()
+    assert mask_to_grid(~mask, (4, 4), SEEN_ALL).sum() == 0
+
+
+def test_a_crop_is_smaller_than_the_resized_image() -> None:
+    """Resize 256, crop 224: a border of 1/16 of the side is not seen."""
+    mask = np.ones((256, 256), bool)
+    mask[16:240, 16:240] = False
+    assert mask_to_grid(mask, (16, 16), {"resize": 256, "crop": 224}).sum() == 0
+    assert mask_to_grid(mask, (16, 16), {"resize": 256, "crop": 256}).sum() > 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    height=st.integers(200, 500),
+    width=st.integers(200, 500),
+    left=st.floats(0, 0.8),
+    top=st.floats(0, 0.8),
+    extent=st.floats(0.2, 0.7),
+)
+def test_a_mask_follows_its_image(
+    height: int, width: int, left: float, top: float, extent: float
+) -> None:
+    """A token is the object's where the backbone's own input is mostly object."""
+    backbone = open_backbone("patch-descriptor")
+    mask = np.zeros((height, width), bool)
+    rows = slice(int(top * height), int((top + extent) * height))
+    mask[rows, int(left * width) : int((left + extent) * width)] = True
+    picture = Image.fromarray(mask.astype(np.uint8) * 255).convert("RGB")
+    seen = backbone.preprocess(picture)[0]
+    share = torch.nn.functional.avg_pool2d(seen[None], 14).flatten().numpy()
+    tokens = mask_to_grid(mask, backbone.grid, backbone.preprocessing)
+    clear = np.abs(share - 0.5) > 0.1  # resampling is not exact at the threshold itself
+    assert np.array_equal(tokens[clear], (share > 0.5)[clear])
+
+
+def test_close_to_the_reference_implementation() -> None:
+    """Its rule: bilinear sampling of the grey image at token centres, above 0 (fixture 06)."""
+    fixture = np.load(Path(__file__).parents[1] / "parity" / "06_mask_tokenisation.npz")
+    for number in range(3):
+        grey, expected = fixture[f"in_gray_{number}"], fixture[f"out_tokens_{number}"]
+        # The fixture squeezes the whole image into the grid; so does a square copy of it.
+        side = max(grey.shape)
+        square = Image.fromarray(grey).resize((side, side), Image.Resampling.NEAREST)
+        tokens = mask_to_grid(np.asarray(square) > 0, (16, 16), SEEN_ALL).reshape(16, 16)
+        assert (tokens != expected).mean() < 0.05
+
+
+@pytest.mark.parametrize(
+    "preprocessing", [{}, {"resize": 224}, {"resize": 200, "crop": 224}, {"resize": 0, "crop": 0}]
+)
+def test_preprocessing_must_say_what_is_seen(preprocessing: dict[str, object]) -> None:
+    with pytest.raises(DataError, match=r"needs integers 0 < crop <= resize"):
+        seen_box(100, 100, preprocessing)
