@@ -1,0 +1,1 @@
+"""Where it runs: Ray, Tune, Optuna, TensorBoard, and what a person sees meanwhile."""

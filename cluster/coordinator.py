@@ -10,7 +10,7 @@ from qpmstudy.config import PipelineConfig, with_values
 from storage.study.space import Parameter, settings
 
 
-class TrialCoordinator(tune.Trainable):  # type: ignore[misc]  # ray ships no types
+class TrialCoordinator(tune.Trainable):
     """Runs the seeds of a configuration side by side; each commits its own row.
 
     One step is the whole trial. Actors are reused from trial to trial: starting one costs

@@ -1,7 +1,6 @@
 """Launching a study, for the first time or again: it goes on where it was."""
 
 import logging
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from cluster.replicate import StudyContext
 from cluster.reporter import Reporter, best_so_far, duration, tally_lines, trial_line
 from cluster.search import ErrorLog, LedgerSearch
 from cluster.shared_embeddings import share
-from cluster.stage_ledger import StageLedger
+from cluster.stage_ledger import start_ledger
 from cluster.trial_ledger import TrialLedger
 from qpmstudy.errors import ConfigError
 from qpmstudy.files import read_json, write_json
@@ -167,14 +166,10 @@ class _Run:
 
     def _context(self) -> StudyContext:
         embeddings = {
-            (dataset, backbone): share(
-                self.root.embeddings(dataset, backbone), dataset, backbone
-            )
+            (dataset, backbone): share(self.root.embeddings(dataset, backbone), dataset, backbone)
             for dataset, backbone in self.spec.stores()
         }
-        self._stage_ledger = StageLedger.options(max_concurrency=100_000).remote(
-            str(self.root.artifacts.root.resolve()), embeddings, dict(self.spec.stages)
-        )
+        self._stage_ledger = start_ledger(self.root.artifacts, embeddings, dict(self.spec.stages))
         return StudyContext(
             study=self.spec.name,
             root=str(self.root.path.resolve()),

@@ -80,8 +80,10 @@ class Reporter:
 
 def trial_line(configuration: Configuration, spec: StudySpec) -> str:
     """Return one line about a trial that ended."""
-    values = ", ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
-                       for name, value in configuration.searched.items())
+    values = ", ".join(
+        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in configuration.searched.items()
+    )
     if configuration.failed:
         return (
             f"trial {configuration.trial} ({values}): {configuration.failed} of "

@@ -20,7 +20,7 @@ JobListener = Callable[[Job], None]
 logger = logging.getLogger(__name__)
 
 
-class ErrorLog(tune.Callback):  # type: ignore[misc]  # ray ships no types
+class ErrorLog(tune.Callback):
     """Keeps the traceback of a coordinator that died in the driver's log."""
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -33,7 +33,7 @@ def _error(trial: Any) -> str:
     return Path(path).read_text(encoding="utf-8", errors="replace") if path else "cause unknown"
 
 
-class LedgerSearch(Searcher):  # type: ignore[misc]  # ray ships no types
+class LedgerSearch(Searcher):
     """Deals the unfinished jobs of earlier launches first, then new configurations."""
 
     def __init__(

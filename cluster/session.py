@@ -27,12 +27,13 @@ def ray_session(verbose: bool) -> Iterator[None]:
     address = os.environ.get("RAY_ADDRESS")
     # Tune logs a traceback for each lost trial; the launch reports those in a line of its own.
     level = logging.INFO if verbose else logging.CRITICAL
+    # gurobipy's own size-limited license has no limit on sessions: a token for each core.
     local = {} if address else {"resources": {"gurobi": float(os.cpu_count() or 1)}}
     with warnings.catch_warnings():
         if not verbose:
             warnings.simplefilter("ignore")
         ray.init(
-            address=address,
+            address=address or "local",  # never whatever cluster happens to be up
             include_dashboard=None if address else False,
             log_to_driver=verbose,
             logging_level=level,
@@ -55,7 +56,9 @@ def slots(resources: Resources) -> int:
     """
     needs = _needs(resources)
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    count = sum(int(min(node.get(name, 0) // need for name, need in needs.items())) for node in nodes)
+    count = sum(
+        int(min(node.get(name, 0) // need for name, need in needs.items())) for node in nodes
+    )
     if not count and not os.environ.get("RAY_ADDRESS"):
         has = {name: nodes[0].get(name, 0) for name in needs} if nodes else {}
         raise ConfigError(

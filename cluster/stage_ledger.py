@@ -25,6 +25,9 @@ from storage.artifacts import ArtifactStore
 from storage.study.spec import Resources
 
 
+WAITING_REQUESTS = 100_000  # more than any study has in flight
+
+
 class StageError(QpmStudyError):
     """A stage raised; the message is the error's own."""
 
@@ -78,9 +81,11 @@ def compute_stage(
     return seconds
 
 
-@ray.remote(num_cpus=0)
 class StageLedger:
-    """Answers requests for stages; its methods interleave, so waiting blocks nobody else."""
+    """Answers requests for stages; its methods interleave, so waiting blocks nobody else.
+
+    To be started as an actor: `start_ledger`.
+    """
 
     def __init__(
         self,
@@ -104,9 +109,7 @@ class StageLedger:
             StageError: the stage raised; every trial that waited for it is told.
         """
         if request.key not in self._done:
-            stored = await asyncio.to_thread(
-                self._artifacts.manifest, request.stage, request.key
-            )
+            stored = await asyncio.to_thread(self._artifacts.manifest, request.stage, request.key)
             if stored is not None:
                 self._done[request.key] = float(str(stored["seconds"]))
         # Asked after the wait above: a computation may have been committed in the meantime.
@@ -176,6 +179,16 @@ class StageLedger:
                 if seconds
             },
         }
+
+
+def start_ledger(
+    artifacts: ArtifactStore,
+    embeddings: dict[tuple[str, str], SharedEmbeddings],
+    resources: dict[str, Resources],
+) -> Any:
+    """Start the actor and return its handle; it holds no CPU."""
+    actor = ray.remote(StageLedger).options(num_cpus=0, max_concurrency=WAITING_REQUESTS)
+    return actor.remote(str(artifacts.root.resolve()), embeddings, resources)
 
 
 def _message(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Results as tables for a terminal."""
 
+import math
 from collections.abc import Sequence
 
 from rich import box
@@ -27,9 +28,10 @@ def front_table(
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        padding=(0, 0, 0, 1),
     )
     for name in ("", "trial", *short_names([parameter.name for parameter in spec.parameters])):
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)
     shown = [name for name in CONTEXT if name not in spec.objectives]
     for name in (*spec.objectives, *shown):
         table.add_column(name.replace("_", "\n"), justify="right", no_wrap=True)
@@ -38,12 +40,14 @@ def front_table(
 
     def order(configuration: Configuration) -> tuple[bool, float]:
         mean = configuration.estimates[first].mean
-        return (mean != mean, sign * mean)  # NaN, which differs from itself, goes last
+        return (math.isnan(mean), sign * mean)
 
     for configuration in sorted(configurations, key=order):
         if dominated or configuration.on_front:
-            values = (f"{v:g}" if isinstance(v, float) else str(v)
-                      for v in configuration.searched.values())
+            values = (
+                f"{v:g}" if isinstance(v, float) else str(v)
+                for v in configuration.searched.values()
+            )
             estimates = (
                 str(configuration.estimates[name]) if name in configuration.estimates else "-"
                 for name in (*spec.objectives, *shown)
@@ -69,9 +73,7 @@ def caption(spec: StudySpec) -> str:
     return "; ".join(notes)
 
 
-def status_lines(
-    folder: StudyFolder, spec: StudySpec
-) -> tuple[list[str], list[Configuration]]:
+def status_lines(folder: StudyFolder, spec: StudySpec) -> tuple[list[str], list[Configuration]]:
     """Return progress and failures of a study in words, and its configurations so far."""
     configurations = summarise(folder.results.rows(), spec)
     runs = sum(c.complete + c.failed for c in configurations)

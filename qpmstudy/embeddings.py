@@ -54,7 +54,9 @@ class Embeddings:
 
     def held_out_splits(self) -> tuple[str, ...]:
         """Return the names of the splits that are not for training, "test" first."""
-        names = sorted(set(self.splits.tolist()) - {"train"}, key=lambda name: (name != "test", name))
+        names = sorted(
+            set(self.splits.tolist()) - {"train"}, key=lambda name: (name != "test", name)
+        )
         return tuple(names)
 
     def tokens(self, index: Int64[np.ndarray, " n"]) -> Float16[Tensor, "n P D"]:

@@ -1,9 +1,9 @@
 """Exported models: a folder that is all a person needs to predict, checked before it is used.
 
-    model.safetensors   adapter, head, and the scale of each feature's map
-    model.json          configuration, classes, selection, certificate, metrics, backbone
-    MODEL_CARD.md       the same in words
-    SHA256SUMS          hashes of the three; `sha256sum -c SHA256SUMS` checks them too
+model.safetensors   adapter, head, and the scale of each feature's map
+model.json          configuration, classes, selection, certificate, metrics, backbone
+MODEL_CARD.md       the same in words
+SHA256SUMS          hashes of the three; `sha256sum -c SHA256SUMS` checks them too
 """
 
 from collections.abc import Mapping

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from qpmstudy.backbones import Backbone
 from qpmstudy.classifier import Classifier
+from qpmstudy.heads import SparseHead
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class InterpretableModel:
         tokens, _ = self.backbone.embed(self.backbone.preprocess(image)[None])
         output = self.classifier(tokens.half().float())
         head = self.classifier.head
+        assert isinstance(head, SparseHead)
         vector = output.feature_vector[0]
         # The head is linear: the contribution of a feature is its own term of the sum.
         contributions = self.classifier.weight * head.standardised(vector)

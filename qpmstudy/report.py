@@ -53,9 +53,7 @@ def prediction_json(
     }
 
 
-def prediction_text(
-    path: Path, prediction: Prediction, model: InterpretableModel, top: int
-) -> str:
+def prediction_text(path: Path, prediction: Prediction, model: InterpretableModel, top: int) -> str:
     """Return an image's prediction in a few lines: best classes, and why the best one."""
     best = prediction.top(top)
     lines = [str(path)]

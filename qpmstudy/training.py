@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Int64
 from schedulefree import AdamWScheduleFree
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from qpmstudy.adapter import recalibrate_batch_norm
 from qpmstudy.classifier import Classifier, Output
@@ -55,7 +55,9 @@ class LabelledTokens:
     def __len__(self) -> int:
         return len(self.index)
 
-    def batch(self, positions: Int64[np.ndarray, " b"], device: torch.device) -> tuple[Tensor, Tensor]:
+    def batch(
+        self, positions: Int64[np.ndarray, " b"], device: torch.device
+    ) -> tuple[Tensor, Tensor]:
         """Return tokens (b, P, D) float32 and labels (b,) of the images at `positions`."""
         chosen = self.index[positions]
         tokens = self.embeddings.tokens(chosen).to(device).float()
@@ -74,7 +76,7 @@ def losses(output: Output, weight: Tensor, labels: Tensor, recipe: Recipe) -> di
     """
     maps, vector, logits = output
     parts: dict[str, tuple[float, Callable[[], Tensor]]] = {
-        "cross_entropy": (1.0, lambda: F.cross_entropy(logits, labels)),
+        "cross_entropy": (1.0, lambda: functional.cross_entropy(logits, labels)),
         "diversity": (recipe.div, lambda: diversity_loss(maps, vector, weight, logits)),
         "l1_fm": (recipe.l1_fm, lambda: l1_feature_maps(maps)),
         "l1_fv": (recipe.l1_fv, lambda: l1_feature_vector(vector)),

@@ -1,0 +1,1 @@
+"""Where it is kept: embeddings, stage results, rows, exported models, study files."""

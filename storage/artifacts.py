@@ -1,9 +1,9 @@
 """Stage results, kept by content key: whole or absent, checked when read.
 
-    <root>/<stage>/<first two digits of the key>/<key>/
-        tensors.safetensors   arrays
-        facts.json            everything else the stage returned
-        manifest.json         hashes of both, seconds, host, versions, time
+<root>/<stage>/<first two digits of the key>/<key>/
+    tensors.safetensors   arrays
+    facts.json            everything else the stage returned
+    manifest.json         hashes of both, seconds, host, versions, time
 """
 
 import json

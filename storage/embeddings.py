@@ -193,9 +193,7 @@ def _existing(path: Path, content: str) -> EmbeddingStore | None:
     return EmbeddingStore(path, group)
 
 
-def _create(
-    dataset: ImageDataset, backbone: Backbone, path: Path, content: str
-) -> EmbeddingStore:
+def _create(dataset: ImageDataset, backbone: Backbone, path: Path, content: str) -> EmbeddingStore:
     images, (rows, columns), dim = len(dataset), backbone.grid, backbone.dim
     patches = rows * columns
     split_names = sorted(set(dataset.splits.tolist()))
@@ -225,7 +223,7 @@ def _create(
             "class_names": list(dataset.class_names),
             "split_names": split_names,
             "grid": [rows, columns],
-            "preprocessing": backbone.preprocessing,
+            "preprocessing": dict[str, Any](backbone.preprocessing),
             "weight_hash": backbone.weight_hash,
             "image_root": str((dataset.root / "images").resolve()),
             "shards_written": 0,

@@ -109,7 +109,8 @@ def _card(record: Mapping[str, Any], spec: StudySpec) -> str:
         f"# {record['name']}",
         "",
         f"DINO-QPM classifier of {len(record['class_names'])} classes by "
-        f"{len(record['selected'])} features, {record['configuration']['select.per_class']} a class, on frozen "
+        f"{len(record['selected'])} features, "
+        f"{record['configuration']['select.per_class']} a class, on frozen "
         f"`{record['backbone']['name']}` embeddings of `{record['dataset']}`.",
         "",
         "| split | " + " | ".join(METRICS_SHOWN) + " |",
@@ -123,8 +124,11 @@ def _card(record: Mapping[str, Any], spec: StudySpec) -> str:
         "",
         f"SID is SID@{record['sid_k']}. The configuration was chosen on the "
         f"{record['search_split']} split"
-        + (" (protocol: paper), so its test figures are optimistic." if spec.protocol == "paper"
-           else "; the test split took no part."),
+        + (
+            " (protocol: paper), so its test figures are optimistic."
+            if spec.protocol == "paper"
+            else "; the test split took no part."
+        ),
         f"Selection by {certificate['solver']}: objective {certificate['objective']:.4g}, "
         f"proven gap {proven}.",
     ]
@@ -139,4 +143,3 @@ def _card(record: Mapping[str, Any], spec: StudySpec) -> str:
         "",
     ]
     return "\n".join(lines)
-

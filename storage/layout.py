@@ -1,10 +1,10 @@
 """Where everything is kept below one storage root.
 
-    runs/
-        _datasets/<dataset>/             images that are generated here
-        _embeddings/<dataset>/<backbone> Zarr groups
-        _artifacts/                      stage results, shared by all studies
-        <study>/                         study.json, ledger, results, tensorboard, plots
+runs/
+    _datasets/<dataset>/             images that are generated here
+    _embeddings/<dataset>/<backbone> Zarr groups
+    _artifacts/                      stage results, shared by all studies
+    <study>/                         study.json, ledger, results, tensorboard, plots
 """
 
 import re

@@ -8,9 +8,7 @@ from qpmstudy.stages.evaluate import SPLIT_METRICS, TRAINING_METRICS
 from storage.artifacts import ArtifactStore
 
 
-def stage_columns(
-    artifacts: ArtifactStore, keys: Mapping[str, str], split: str
-) -> dict[str, Any]:
+def stage_columns(artifacts: ArtifactStore, keys: Mapping[str, str], split: str) -> dict[str, Any]:
     """Return metrics of both phases and the selection's certificate of one pipeline run.
 
     Args:

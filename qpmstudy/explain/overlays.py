@@ -24,7 +24,8 @@ PALETTE: tuple[Colour, ...] = (
     (86, 180, 233),
     (230, 159, 0),
 )
-BACKGROUND_SHARE = 0.45  # how much of its colour and light the image keeps where nothing fires
+COLOUR_KEPT = 0.25  # share of its own colour that the image keeps where nothing fires
+PAINT = 0.7  # share of paint at full activation: what lies underneath stays visible
 
 
 def colour(position: int) -> Colour:
@@ -61,7 +62,7 @@ def tinted(
     heats: Sequence[Float[np.ndarray, "S S"]],
     colours: Sequence[Colour],
 ) -> UInt8[np.ndarray, "S S 3"]:
-    """Return the picture dimmed and greyed where nothing fires, tinted where features do.
+    """Return the picture greyed where nothing fires, painted where features do.
 
     Where several fire, each adds its colour in proportion to its share of their sum.
     """
@@ -71,8 +72,7 @@ def tinted(
     fires = stack.max(0)[..., None]
     total = np.maximum(stack.sum(0), 1e-6)
     paint = np.tensordot(stack / total, np.asarray(colours, np.float32), axes=(0, 0))
-    base = grey * 0.5 + 127 * 0.1
-    quiet = BACKGROUND_SHARE * light + (1 - BACKGROUND_SHARE) * base
-    # half paint, half picture at full activation: the part underneath stays visible
-    loud = 0.5 * light + 0.5 * paint
-    return (quiet * (1 - fires) + loud * fires).clip(0, 255).astype(np.uint8)
+    quiet = COLOUR_KEPT * light + (1 - COLOUR_KEPT) * (0.6 * grey + 60)
+    loud = (1 - PAINT) * light + PAINT * paint
+    painted: Float[np.ndarray, "S S 3"] = quiet * (1 - fires) + loud * fires
+    return painted.clip(0, 255).astype(np.uint8)

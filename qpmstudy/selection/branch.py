@@ -19,11 +19,13 @@ from qpmstudy.selection.search import Candidate, Search
 
 _STEPS = 60
 """L-BFGS steps a round; cuts are sought after each round."""
-_ROOT_ROUNDS, _NODE_ROUNDS = 30, 6
-_START, _FINEST = 0.25, 0.0005
-"""Smoothing, in units of the mean profit of a selected feature, at the start and at the end."""
-_WARM = 0.01
+_ROOT_ROUNDS, _NODE_ROUNDS = 40, 3
+_START, _FINEST, _SHRINK = 0.1, 0.0005, 0.6
+"""Smoothing, in units of the mean profit of a selected feature: first, last, factor a round."""
+_WARM = 0.001
 """Smoothing that a node starts with."""
+_SLOW = 0.02
+"""Rounds end when one gains, and smoothing hides, less than this share of what is missing."""
 _ENUMERATED = 50
 """A node with at most this many selections left is settled by looking at all of them."""
 
@@ -58,6 +60,7 @@ class BranchAndBound:
         self._deadline = deadline
         self._order = itertools.count()
         self._open: list[tuple[float, int, Node]] = []
+        self._tried: set[bytes] = set()
 
     @property
     def bound(self) -> float:
@@ -133,40 +136,39 @@ class BranchAndBound:
 
     def _tighten(self, relaxation: Relaxation, root: bool) -> tuple[float, Float[np.ndarray, " D"]]:
         """Minimise with finer and finer smoothing and more cuts until it pays no longer."""
-        unit = abs(self.best.objective) / self.problem.n_features or 1.0
-        per_entry = (
-            abs(self.best.objective) / (self.problem.per_class * self.problem.relevance.shape[1])
-            or 1.0
-        )
+        size = abs(self.best.objective) or 1.0
+        per_feature = size / self.problem.n_features
+        per_entry = size / (self.problem.per_class * self.problem.relevance.shape[1])
         theta = _START if root else _WARM
         best, best_r = math.inf, np.zeros(0)
         for _ in range(_ROOT_ROUNDS if root else _NODE_ROUNDS):
-            smooth = relaxation.minimise(theta * unit, 2 * theta * per_entry, _STEPS)
+            smooth = relaxation.minimise(theta * per_feature, 2 * theta * per_entry, _STEPS)
             bound, r = relaxation.bound()
-            gained = best - bound
+            gained, blur = best - bound, bound - smooth
             if bound < best:
                 best, best_r = bound, r
-            self._try(relaxation, r)
+            if root:
+                self._try(relaxation, r)
             missing = best - self._target
             if missing <= 0 or self._late():
                 break
-            blur = bound - smooth
             n_cuts = relaxation.add_cuts()
-            if not n_cuts and (theta == _FINEST or blur < 0.1 * missing):
+            if gained + blur < _SLOW * missing or (not n_cuts and theta == _FINEST):
                 break
-            if not root and gained < 0.05 * missing:
-                break
-            if root and gained < 0.01 * missing:
-                break
-            theta = max(theta / 2, _FINEST)
+            theta = max(theta * _SHRINK, _FINEST)
+        if not root and best > self._target:
+            self._try(relaxation, best_r)
         return best, best_r
 
     def _try(self, relaxation: Relaxation, r: Float[np.ndarray, " D"]) -> None:
-        """Climb from the selection that the multipliers favour."""
+        """Climb from the selection that the multipliers favour, unless that was done before."""
         rank = r.copy()
         rank[: relaxation.n_inside] = np.inf
         favoured = np.argsort(-rank, kind="stable")[: self.problem.n_features]
-        self._offer(self.search.climb(relaxation.columns[favoured], self._deadline))
+        start = np.sort(relaxation.columns[favoured])
+        if start.tobytes() not in self._tried:
+            self._tried.add(start.tobytes())
+            self._offer(self.search.climb(start, self._deadline))
 
     def _fix(
         self, free: Int[np.ndarray, " U"], r: Float[np.ndarray, " U"], n: int, bound: float

@@ -33,6 +33,8 @@ from qpmstudy.selection.incidence import Incidence
 
 _UNUSED = 1e-7
 """Cuts whose multiplier is below this are dropped when a relaxation is built anew."""
+_MARGIN = 25.0
+"""Entries of V this many times tau_w below lambda are left out of the smoothed problem."""
 _MEMORY = 20
 """Steps that L-BFGS remembers."""
 
@@ -119,18 +121,11 @@ class Relaxation:
         second = first + len(self.cliques)
         return z[:n_classes], float(z[n_classes]), z[first:second], z[second:]
 
-    def _slack(
-        self, lam: Float[np.ndarray, " C"], u: Float[np.ndarray, " T"]
-    ) -> Float[np.ndarray, "C D"]:
-        slack: Float[np.ndarray, "C D"] = self.V - lam[:, None]
-        if len(u):
-            slack.ravel()[self._cuts.cells] -= self._cuts.cell @ u
-        return slack
-
     def bound(self) -> tuple[float, Float[np.ndarray, " D"]]:
         """Return L and r at the present multipliers."""
         lam, _, x, u = self._split(self.z)
-        slack = self._slack(lam, u)
+        slack = self.V - lam[:, None]
+        slack.ravel()[self._cuts.cells] -= self._cuts.cell @ u
         r = self.b + np.maximum(slack, 0.0, out=slack).sum(axis=0) - self._cuts.member @ x
         free = np.sort(r[self.n_inside :])
         L = self.k * lam.sum() + self._cuts.rhs @ self.z[len(lam) + 1 :]
@@ -138,13 +133,17 @@ class Relaxation:
         return float(L + r[: self.n_inside].sum() + free[len(free) - self.n :].sum()), r
 
     def smoothed(self, z: Float[np.ndarray, " Z"]) -> tuple[float, Float[np.ndarray, " Z"]]:
-        """Return the smoothed L and its gradient at z; keep the primal maximisers s, q, y."""
+        """Return the smoothed L and its gradient at z; keep the primal maximisers s, p, y.
+
+        Only the cells of V count that `minimise` expects to exceed lambda.
+        """
         lam, nu, x, u = self._split(z)
-        slack = self._slack(lam, u)
-        q = np.clip(slack, 0.0, self.tau_w)
-        slack -= 0.5 * q
-        slack *= q
-        r = self.b + slack.sum(axis=0) / self.tau_w - self._cuts.member @ x
+        n_columns = len(self.b)
+        slack = self._V_near - lam[self._class]
+        slack[self._cut_at] -= self._cuts.cell @ u
+        p = np.clip(slack / self.tau_w, 0.0, 1.0)
+        gain = p * (slack - 0.5 * self.tau_w * p)
+        r = self.b + np.bincount(self._column, gain, n_columns) - self._cuts.member @ x
         s = np.clip((r - nu) / self.tau_s, 0.0, 1.0)
         s[: self.n_inside] = 1.0
         free, r_free = s[self.n_inside :], r[self.n_inside :]
@@ -154,25 +153,32 @@ class Relaxation:
         value = self.k * lam.sum() + self.n * nu + self._cuts.rhs @ z[len(lam) + 1 :]
         value += r[: self.n_inside].sum() + free @ (r_free - nu - self.tau_s / 2 * free)
         value += y @ (excess - self.tau_s / 2 * y)
+        w = p * s[self._column]
         for_cliques = self._cuts.pair_t @ y - self._cuts.member_t @ s
-        at_cells = q.ravel()[self._cuts.cells] * s[self._cuts.cells % len(s)] / self.tau_w
+        for_differences = -(self._cuts.cell_t @ w[self._cut_at])
         gradient = np.concatenate(
             [
-                self.k - q @ s / self.tau_w,
+                self.k - np.bincount(self._class, w, len(lam)),
                 [self.n - free.sum()],
-                self._cuts.rhs + np.concatenate([for_cliques, -(self._cuts.cell_t @ at_cells)]),
+                self._cuts.rhs + np.concatenate([for_cliques, for_differences]),
             ]
         )
         self._s: Float[np.ndarray, " D"] = s
-        self._q: Float[np.ndarray, "C D"] = q
+        self._w: Float[np.ndarray, " M"] = w
         self._y: Float[np.ndarray, " E"] = y
         return float(value), gradient
 
     def minimise(self, tau_s: float, tau_w: float, steps: int) -> float:
         """Move the multipliers towards the smoothed minimum; return the smoothed L there."""
         self.tau_s, self.tau_w = tau_s, tau_w
-        n_signless = len(self.V) + 1
-        bounds = [(None, None)] * n_signless + [(0, None)] * (len(self.z) - n_signless)
+        n_classes = len(self.V)
+        near = self.V > (self.z[:n_classes] - _MARGIN * tau_w)[:, None]
+        near.ravel()[self._cuts.cells] = True
+        at = np.flatnonzero(near)
+        self._V_near = self.V.ravel()[at]
+        self._class, self._column = np.divmod(at, len(self.b))
+        self._cut_at = np.searchsorted(at, self._cuts.cells)
+        bounds = [(None, None)] * (n_classes + 1) + [(0, None)] * (len(self.z) - n_classes - 1)
         options = {"maxiter": steps, "maxcor": _MEMORY, "ftol": 1e-9, "gtol": 1e-4}
         found = minimize(
             self.smoothed, self.z, jac=True, method="L-BFGS-B", bounds=bounds, options=options
@@ -187,22 +193,25 @@ class Relaxation:
         return free
 
     def add_cuts(self) -> int:
-        """Add the cuts that the last primal solution violates; return how many."""
+        """Swap idle cuts for those that the last primal solution violates; return how many."""
         y = np.zeros(self.P.shape)
         y[self._cuts.ends] = self._y
         y += y.T
         selectable = self._s.copy()
         selectable[: self.n_inside] = 0.0
-        known = set(self.cliques)
-        cliques = [c for c in clique_cuts(selectable, y, self.P > 0) if c not in known]
-        w = self._q / self.tau_w * self._s
-        kept = set(self.differences)
-        differences = [c for c in difference_cuts(w, self.k) if c not in kept]
-        if cliques or differences:
-            lam, nu, x, u = self._split(self.z)
-            new_x, new_u = np.zeros(len(cliques)), np.zeros(len(differences))
-            self.z = np.concatenate([lam, [nu], x, new_x, u, new_u])
-            self.cliques += cliques
-            self.differences += differences
-            self._index()
-        return len(cliques) + len(differences)
+        w = np.zeros(self.V.shape)
+        w[self._class, self._column] = self._w
+        lam, nu, x, u = self._split(self.z)
+        cliques = dict(zip(self.cliques, x.tolist(), strict=True))
+        differences = dict(zip(self.differences, u.tolist(), strict=True))
+        cliques = {cut: value for cut, value in cliques.items() if value > _UNUSED}
+        differences = {cut: value for cut, value in differences.items() if value > _UNUSED}
+        n_kept = len(cliques) + len(differences)
+        for clique in clique_cuts(selectable, y, self.P > 0):
+            cliques.setdefault(clique, 0.0)
+        for difference in difference_cuts(w, self.k):
+            differences.setdefault(difference, 0.0)
+        self.cliques, self.differences = list(cliques), list(differences)
+        self.z = np.concatenate([lam, [nu], list(cliques.values()), list(differences.values())])
+        self._index()
+        return len(cliques) + len(differences) - n_kept

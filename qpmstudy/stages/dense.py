@@ -22,9 +22,7 @@ def dense(context: StageContext) -> StageOutput:
     """
     config, embeddings = context.config, context.embeddings
     pool = embeddings.indices("train")
-    first, second = stratified_split(
-        embeddings.labels[pool], config.split.validation, context.seed
-    )
+    first, second = stratified_split(embeddings.labels[pool], config.split.validation, context.seed)
     training = LabelledTokens(embeddings, pool[first])
     validation = LabelledTokens(embeddings, pool[second])
     shape = AdapterShape(
@@ -62,7 +60,5 @@ def dense(context: StageContext) -> StageOutput:
 
 @torch.inference_mode()
 def _feature_vectors(model: Classifier, data: LabelledTokens) -> Tensor:
-    vectors = [
-        model(tokens).feature_vector.cpu() for tokens, _ in data.batches(256, device())
-    ]
+    vectors = [model(tokens).feature_vector.cpu() for tokens, _ in data.batches(256, device())]
     return torch.cat(vectors)

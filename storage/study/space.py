@@ -1,7 +1,7 @@
 """The space of a study: which configuration values are varied, and over what."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,7 +107,7 @@ def grid(parameters: Sequence[Parameter]) -> list[dict[str, Scalar]]:
     return [dict(zip(names, combo, strict=True)) for combo in itertools.product(*levels)]
 
 
-def settings(parameters: Iterable[Parameter], chosen: dict[str, Any]) -> dict[str, Any]:
+def settings(parameters: Iterable[Parameter], chosen: Mapping[str, Any]) -> dict[str, Any]:
     """Return configuration values by path for chosen values by parameter name."""
     return {
         path: value_adapter(path).validate_python(chosen[parameter.name])
@@ -153,9 +153,7 @@ def _path_problems(space: dict[str, SpaceEntry]) -> list[str]:
         for path in entry.paths or (name,):
             if path not in known:
                 hint = did_you_mean(path, known)
-                problems.append(
-                    f"space.{name}: the configuration has no value {path!r}.{hint}"
-                )
+                problems.append(f"space.{name}: the configuration has no value {path!r}.{hint}")
             if path in owner:
                 problems.append(f"space.{name}: {path!r} is also set by {owner[path]!r}.")
             owner[path] = name

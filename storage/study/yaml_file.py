@@ -34,7 +34,9 @@ class _StrictLoader(yaml.SafeLoader):
 
 # YAML 1.1 reads 1e-3 as text for want of a dot; everyone who writes it means a number.
 _StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), list("-+0123456789")
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"),
+    list("-+0123456789"),
 )
 
 

@@ -36,7 +36,7 @@ VALUES = (
 FAR_BRANCH = 0.3
 
 # Trees drawn for one set of classes.
-DRAWS = 100
+DRAWS = 300
 
 
 def random_code(generator: np.random.Generator) -> Code:
