@@ -90,9 +90,10 @@ def study() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @root_option
 @click.option("--extend", is_flag=True, help="Allow more trials or seeds than launched before.")
+@click.option("--retry-failed", is_flag=True, help="Run seeds that failed before once more.")
 @click.option("-v", "--verbose", is_flag=True, help="Show what Ray and Tune say, too.")
 @told
-def launch(file: Path, root: Path, extend: bool, verbose: bool) -> None:
+def launch(file: Path, root: Path, extend: bool, retry_failed: bool, verbose: bool) -> None:
     """Run the study that FILE describes, or go on where it was.
 
     Every configuration runs once for each seed: dense, select, finetune, evaluate. A stage that
@@ -111,9 +112,12 @@ def launch(file: Path, root: Path, extend: bool, verbose: bool) -> None:
     storage = storage_root(root)
     screen = console()
     with quiet(storage.study(spec.name).log, verbose):
-        outcome = run(spec, storage, Reporter(screen), extend, verbose)
+        outcome = run(spec, storage, Reporter(screen), extend, retry_failed, verbose)
     screen.print(front_table(outcome.configurations, spec))
     click.echo(f"{duration(outcome.seconds)}; results: {storage.study(spec.name).path}")
+    if outcome.configurations and not any(c.complete for c in outcome.configurations):
+        click.echo("Every run failed; see the errors above.", err=True)
+        sys.exit(1)
     if outcome.unfinished:
         click.echo(
             f"{outcome.unfinished} trial(s) are unfinished: launch again to go on.", err=True

@@ -46,9 +46,22 @@ class Outcome:
 
 
 def launch(
-    spec: StudySpec, root: StorageRoot, reporter: Reporter, extend: bool, verbose: bool
+    spec: StudySpec,
+    root: StorageRoot,
+    reporter: Reporter,
+    extend: bool = False,
+    retry_failed: bool = False,
+    verbose: bool = False,
 ) -> Outcome:
     """Run what is left of a study and return what is known about it.
+
+    Args:
+        spec: the study.
+        root: where everything is kept.
+        reporter: told how far it is.
+        extend: allow more trials or seeds than the study was launched with before.
+        retry_failed: run the seeds that failed before once more.
+        verbose: let Ray and Tune speak.
 
     Raises:
         ConfigError: the study was launched before with other content, another driver runs it,
@@ -62,7 +75,7 @@ def launch(
         for dataset, backbone in spec.stores():
             ensure_store(root, dataset, backbone, reporter.phase)
         ledger = TrialLedger(folder.ledger, spec)
-        plan = reconcile(spec, ledger, folder.results)
+        plan = reconcile(spec, ledger, folder.results, retry_failed)
         reporter.line(_opening(spec, plan))
         unfinished = 0
         if plan.jobs:

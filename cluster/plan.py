@@ -33,10 +33,13 @@ class Plan:
         return len(self.unfinished) + self.undealt
 
 
-def reconcile(spec: StudySpec, ledger: TrialLedger, results: ResultTable) -> Plan:
+def reconcile(
+    spec: StudySpec, ledger: TrialLedger, results: ResultTable, retry_failed: bool = False
+) -> Plan:
     """Compare ledger and results, tell what was committed but not told, and return the rest.
 
-    A row counts for a trial if its configuration is the one the ledger dealt.
+    A row counts for a trial if its configuration is the one the ledger dealt; one with status
+    FAIL counts too, unless `retry_failed`.
     """
     results.committed()  # removes damaged rows, so that they are made again
     rows = results.rows()
@@ -44,7 +47,7 @@ def reconcile(spec: StudySpec, ledger: TrialLedger, results: ResultTable) -> Pla
     trials = ledger.trials()
     for trial in trials:
         mine = [r for r in rows if r["trial"] == trial.number and belongs(r, spec, trial.chosen)]
-        done = {row["seed"] for row in mine}
+        done = {row["seed"] for row in mine if row["status"] != "FAIL" or not retry_failed}
         missing = tuple(seed for seed in range(spec.seeds) if seed not in done)
         if missing:
             plan.unfinished.append(Job(trial.number, trial.chosen, missing))

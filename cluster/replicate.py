@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ray.exceptions import RayTaskError
+
 from cluster.shared_embeddings import SharedEmbeddings
 from cluster.stage_book import Decision
 from cluster.stage_ledger import StageReport, StageRequest
@@ -112,7 +114,7 @@ async def _walk(
         await asyncio.gather(*(tasks[name] for name in STAGES[stage].inputs))
         inputs = {name: keys[name] for name in STAGES[stage].inputs}
         request = StageRequest(stage, keys[stage], inputs, config, seed)
-        reply = asyncio.ensure_future(_as_future(context.ledger.obtain.remote(request)))
+        reply = asyncio.ensure_future(_answer(context.ledger.obtain.remote(request)))
         while not (await asyncio.wait([reply], timeout=EPOCH_POLL_SECONDS))[0]:
             start = events.written(stage)
             events.epochs(stage, await context.ledger.epochs.remote(keys[stage], start))
@@ -132,8 +134,12 @@ async def _walk(
             task.cancel()
 
 
-async def _as_future(reference: Any) -> StageReport:
-    report: StageReport = await reference
+async def _answer(reference: Any) -> StageReport:
+    """Await the ledger's answer; an error comes back as itself, without Ray's traceback."""
+    try:
+        report: StageReport = await reference
+    except RayTaskError as error:
+        raise error.cause from None
     return report
 
 

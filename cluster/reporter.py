@@ -88,7 +88,7 @@ def trial_line(configuration: Configuration, spec: StudySpec) -> str:
         return (
             f"trial {configuration.trial} ({values}): {configuration.failed} of "
             f"{configuration.failed + configuration.complete} seeds FAILED: "
-            + "; ".join(configuration.errors)
+            + "; ".join(error.splitlines()[0] for error in configuration.errors)
         )
     metrics = "  ".join(f"{name} {configuration.estimates[name]}" for name in spec.objectives)
     mark = "  * on the front" if configuration.on_front else ""

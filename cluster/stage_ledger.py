@@ -24,7 +24,6 @@ from qpmstudy.pipeline import STAGES, run_stage
 from storage.artifacts import ArtifactStore
 from storage.study.spec import Resources
 
-
 WAITING_REQUESTS = 100_000  # more than any study has in flight
 
 

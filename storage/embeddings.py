@@ -3,53 +3,29 @@
     patches (N, P, D) float16, in shards    cls (N, D) float16    labels (N,)   splits (N,)
     masks (N, P) uint8, if there are any    ids: image paths, UTF-8, one a line
 
-Attributes carry class names, grid, preprocessing, backbone, weight hash, the fingerprint and
-`complete`. A store is written shard by shard and used only once `complete` is true.
+Attributes carry class names, grid, preprocessing, backbone, weight hash, the fingerprint,
+`complete`, and SHA-256 checksums: of each shard of patches, and of the other arrays together.
+A store is used only once `complete` is true, and checked when read: Zarr itself reads a lost
+file as zeros. It is written by `storage.extraction`.
 """
 
 import hashlib
-import json
-import shutil
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import torch
 import zarr
 from jaxtyping import Float16
+from numpy.typing import NDArray
 from zarr.errors import GroupNotFoundError
 
-from qpmstudy.backbones import Backbone
-from qpmstudy.datasets import ImageDataset
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.errors import DataError
-from qpmstudy.masks import mask_to_grid
 
-FORMAT = 1
-SHARD_BYTES = 32 * 2**20
-CHUNK_BYTES = 2**20
-EMBED_BATCH = 16
-
-Progress = Callable[[int, int], None]
-
-
-def fingerprint(dataset: ImageDataset, backbone: Backbone) -> str:
-    """Return the content hash of the store that `dataset` and `backbone` make.
-
-    Covers images, labels, splits, masks, preprocessing, backbone and weights; known before
-    anything is computed, so that an interrupted extraction can tell whether it may go on.
-    """
-    content = {
-        "format": FORMAT,
-        "dataset": dataset.fingerprint(),
-        "backbone": backbone.name,
-        "weights": backbone.weight_hash,
-        "preprocessing": backbone.preprocessing,
-    }
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+LIGHT = ("cls", "labels", "splits", "masks", "ids")
+"""The arrays that are read at once; patches are by far larger than all of them."""
 
 
 @dataclass(frozen=True)
@@ -72,20 +48,30 @@ class EmbeddingStore:
     @property
     def shards(self) -> int:
         """Return how many shards `read_shard` can read."""
-        rows, step = self._array("patches").shape[0], self._shard_rows
-        return -(-rows // step)
+        return len(self.attributes["patches_sha256"])
 
     def read_shard(self, shard: int) -> Float16[np.ndarray, "n P D"]:
-        """Return the patch tokens of one shard."""
-        start = shard * self._shard_rows
-        block = self._array("patches")[start : start + self._shard_rows]
-        return np.ascontiguousarray(block, dtype=np.float16)
+        """Return the patch tokens of one shard.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        step = self.attributes["shard_rows"]
+        block = read_array(self.group, "patches", slice(shard * step, (shard + 1) * step))
+        expected = self.attributes["patches_sha256"][shard]
+        self._check(f"shard {shard} of patches", expected, [block])
+        return block
 
     def read_without_patches(self) -> Embeddings:
-        """Return everything but the patch tokens, which are by far the largest part."""
+        """Return everything but the patch tokens.
+
+        Raises:
+            DataError: it is damaged.
+        """
         attributes = self.attributes
+        arrays = read_light(self.group)
+        self._check("what lies beside patches", attributes["light_sha256"], arrays.values())
         names = np.array(attributes["split_names"])
-        ids = bytes(np.asarray(self._array("ids")[:])).decode().split("\n")
         return Embeddings(
             dataset=attributes["dataset"],
             backbone=attributes["backbone"],
@@ -95,23 +81,22 @@ class EmbeddingStore:
             preprocessing=attributes["preprocessing"],
             weight_hash=attributes["weight_hash"],
             patches=(),
-            cls=np.asarray(self._array("cls")[:]),
-            labels=np.asarray(self._array("labels")[:]),
-            splits=names[np.asarray(self._array("splits")[:])],
-            masks=np.asarray(self._array("masks")[:]) if "masks" in self.group else None,
-            ids=tuple(ids),
+            cls=arrays["cls"],
+            labels=arrays["labels"],
+            splits=names[arrays["splits"]],
+            masks=arrays.get("masks"),
+            ids=tuple(arrays["ids"].tobytes().decode().split("\n")),
             image_root=attributes["image_root"],
         )
 
-    @property
-    def _shard_rows(self) -> int:
-        array = self._array("patches")
-        return (array.shards or array.chunks)[0]
-
-    def _array(self, name: str) -> zarr.Array[Any]:
-        array = self.group[name]
-        assert isinstance(array, zarr.Array)
-        return array
+    def _check(self, what: str, expected: str, arrays: Iterable[NDArray[Any]]) -> None:
+        found = checksum(arrays)
+        if found != expected:
+            raise DataError(
+                f"The embeddings at {self.path} are damaged: {what} has SHA-256 {found[:12]}..., "
+                f"but {expected[:12]}... was recorded when it was written. Make them anew: "
+                f"{command(self.attributes['dataset'], self.attributes['backbone'])} --force"
+            )
 
 
 def open_store(path: Path, dataset: str, backbone: str) -> EmbeddingStore:
@@ -121,145 +106,92 @@ def open_store(path: Path, dataset: str, backbone: str) -> EmbeddingStore:
         DataError: there is none, it is incomplete or damaged, or it holds the embeddings of
             another dataset or backbone.
     """
-    remedy = f"python cli.py embed --dataset {dataset} --backbone {backbone}"
-    try:
-        group = zarr.open_group(path, mode="r")
-        attributes = dict(group.attrs)
-    except (GroupNotFoundError, FileNotFoundError) as error:
-        raise DataError(f"There are no embeddings at {path}. Make them: {remedy}") from error
-    except (ValueError, KeyError, OSError) as error:
-        raise DataError(
-            f"The embeddings at {path} cannot be read ({error}). Make them anew: {remedy} --force"
-        ) from error
-    found = (attributes.get("dataset"), attributes.get("backbone"))
+    remedy = command(dataset, backbone)
+    group = open_group(path, "r")
+    if group is None:
+        raise DataError(f"There are no embeddings at {path}. Make them: {remedy}")
+    found = (group.attrs.get("dataset"), group.attrs.get("backbone"))
     if found != (dataset, backbone):
         raise DataError(
             f"The store at {path} holds the embeddings of dataset {found[0]!r} by backbone "
             f"{found[1]!r}, but {dataset!r} by {backbone!r} was asked for. Move it away, "
             f"or make the right one: {remedy} --force"
         )
-    if not attributes.get("complete"):
+    if not is_finished(group):
         raise DataError(f"The embeddings at {path} are incomplete. Finish them: {remedy}")
     return EmbeddingStore(path, group)
 
 
 def is_complete(path: Path) -> bool:
-    """Return whether there is a finished store at `path`, whatever it holds."""
-    try:
-        return bool(zarr.open_group(path, mode="r").attrs.get("complete"))
-    except (GroupNotFoundError, FileNotFoundError):
-        return False
-
-
-def extract(
-    dataset: ImageDataset, backbone: Backbone, path: Path, progress: Progress | None = None
-) -> EmbeddingStore:
-    """Run a backbone over a dataset and write its store, going on where an earlier run stopped.
-
-    Args:
-        dataset: images, labels, splits and masks.
-        backbone: frozen; its tokens are stored as float16.
-        path: folder of the store.
-        progress: called with (images done, images in all).
+    """Return whether there is a finished store at `path`, whatever it holds.
 
     Raises:
-        DataError: an image cannot be read, or `path` holds a store of other content.
+        DataError: what is there cannot be read.
     """
-    content = fingerprint(dataset, backbone)
-    store = _existing(path, content)
-    if store is None:
-        store = _create(dataset, backbone, path, content)
-    if not store.attributes["complete"]:
-        _fill(store, dataset, backbone, progress)
-        store.group.attrs["complete"] = True
-    return EmbeddingStore(path, zarr.open_group(path, mode="r"))
+    group = open_group(path, "r")
+    return group is not None and is_finished(group)
 
 
-def _existing(path: Path, content: str) -> EmbeddingStore | None:
-    """Return the writable store at `path` if it has this content; None if there is none."""
+def open_group(path: Path, mode: Literal["r", "r+"]) -> zarr.Group | None:
+    """Return the Zarr group at `path`, or None if there is none.
+
+    Raises:
+        DataError: what is there cannot be read.
+    """
     try:
-        group = zarr.open_group(path, mode="r+")
+        return zarr.open_group(path, mode=mode)
     except (GroupNotFoundError, FileNotFoundError):
         return None
-    if "fingerprint" not in group.attrs:  # killed before the first attribute was written
-        shutil.rmtree(path)
-        return None
-    if group.attrs["fingerprint"] != content:
+    except (ValueError, KeyError, OSError) as error:
         raise DataError(
-            f"The store at {path} was made from other images, another backbone or other "
-            "preprocessing. Results refer to it, so it is not overwritten unasked: "
-            "add --force to replace it."
-        )
-    return EmbeddingStore(path, group)
+            f"The embeddings at {path} cannot be read ({error}). Make them anew: "
+            f"{command(path.parent.name, path.name)} --force"
+        ) from error
 
 
-def _create(dataset: ImageDataset, backbone: Backbone, path: Path, content: str) -> EmbeddingStore:
-    images, (rows, columns), dim = len(dataset), backbone.grid, backbone.dim
-    patches = rows * columns
-    split_names = sorted(set(dataset.splits.tolist()))
-    group = zarr.open_group(path, mode="w", zarr_format=3)
-    token_bytes = patches * dim * 2
-    chunk = max(1, CHUNK_BYTES // token_bytes)
-    shard = chunk * max(1, min(-(-images // chunk), SHARD_BYTES // (chunk * token_bytes)))
-    group.create_array(
-        "patches",
-        shape=(images, patches, dim),
-        chunks=(chunk, patches, dim),
-        shards=(shard, patches, dim),
-        dtype="float16",
-        compressors=None,  # float16 activations shrink by 10 % and would decode at 1/5 the speed
-    )
-    group.create_array("cls", shape=(images, dim), chunks=(shard, dim), dtype="float16")
-    if dataset.has_masks:
-        group.create_array("masks", shape=(images, patches), chunks=(shard, patches), dtype="uint8")
-    group.create_array("labels", data=dataset.labels.astype(np.int64))
-    codes = np.searchsorted(split_names, dataset.splits).astype(np.uint8)
-    group.create_array("splits", data=codes)
-    group.create_array("ids", data=np.frombuffer("\n".join(dataset.ids).encode(), np.uint8))
-    group.attrs.update(
-        {
-            "dataset": dataset.name,
-            "backbone": backbone.name,
-            "class_names": list(dataset.class_names),
-            "split_names": split_names,
-            "grid": [rows, columns],
-            "preprocessing": dict[str, Any](backbone.preprocessing),
-            "weight_hash": backbone.weight_hash,
-            "image_root": str((dataset.root / "images").resolve()),
-            "shards_written": 0,
-            "complete": False,
-            "fingerprint": content,
-        }
-    )
-    return EmbeddingStore(path, group)
+def is_finished(group: zarr.Group) -> bool:
+    """Return whether a group says that it is complete, with all its checksums."""
+    return group.attrs.get("complete") is True and "light_sha256" in group.attrs
 
 
-def _fill(
-    store: EmbeddingStore, dataset: ImageDataset, backbone: Backbone, progress: Progress | None
-) -> None:
-    rows, group = store._shard_rows, store.group
-    first = int(group.attrs["shards_written"])  # type: ignore[arg-type]  # JSON: an int we wrote
-    for shard in range(first, store.shards):
-        start, stop = shard * rows, min((shard + 1) * rows, len(dataset))
-        patches, cls, masks = [], [], []
-        for begin in range(start, stop, EMBED_BATCH):
-            batch = range(begin, min(begin + EMBED_BATCH, stop))
-            images = torch.stack([backbone.preprocess(dataset.image(i)) for i in batch])
-            tokens, vector = backbone.embed(images)
-            patches.append(tokens.half().numpy())
-            cls.append(vector.half().numpy())
-            if dataset.has_masks:
-                masks += [_mask(dataset, i, backbone) for i in batch]
-            if progress:
-                progress(batch.stop, len(dataset))
-        store._array("patches")[start:stop] = np.concatenate(patches)
-        store._array("cls")[start:stop] = np.concatenate(cls)
-        if masks:
-            store._array("masks")[start:stop] = np.stack(masks)
-        group.attrs["shards_written"] = shard + 1
+def read_light(group: zarr.Group) -> dict[str, NDArray[Any]]:
+    """Return every array but the patch tokens by name, unchecked."""
+    names = [name for name in LIGHT if name != "masks" or group.attrs["has_masks"]]
+    return {name: read_array(group, name) for name in names}
 
 
-def _mask(dataset: ImageDataset, index: int, backbone: Backbone) -> np.ndarray:
-    mask = dataset.mask(index)
-    assert mask is not None
-    return mask_to_grid(mask, backbone.grid, backbone.preprocessing)
+def read_array(group: zarr.Group, name: str, rows: slice = slice(None)) -> NDArray[Any]:
+    """Return rows of an array.
+
+    Raises:
+        DataError: Zarr finds it missing or damaged.
+    """
+    try:
+        return np.ascontiguousarray(array_of(group, name)[rows])
+    except (KeyError, ValueError, RuntimeError, OSError) as error:
+        dataset, backbone = str(group.attrs["dataset"]), str(group.attrs["backbone"])
+        raise DataError(
+            f"The embeddings in {group.store_path} are damaged: {name} cannot be read ({error}). "
+            f"Make them anew: {command(dataset, backbone)} --force"
+        ) from error
+
+
+def array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    """Return the array of that name, of which there must be one."""
+    array = group[name]
+    assert isinstance(array, zarr.Array)
+    return array
+
+
+def checksum(arrays: Iterable[NDArray[Any]]) -> str:
+    """Return the SHA-256 of the arrays' types, shapes and values, in this order."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str} {array.shape} ".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def command(dataset: str, backbone: str) -> str:
+    """Return the command that makes the store of a dataset and backbone."""
+    return f"python cli.py embed --dataset {dataset} --backbone {backbone}"

@@ -7,7 +7,8 @@ from pathlib import Path
 from qpmstudy.backbones import open_backbone
 from qpmstudy.datasets import is_synthetic, make_birds, open_dataset
 from qpmstudy.errors import DataError
-from storage.embeddings import EmbeddingStore, extract, is_complete, open_store
+from storage.embeddings import EmbeddingStore, is_complete, open_store
+from storage.extraction import extract
 from storage.layout import StorageRoot
 
 PhaseProgress = Callable[[str, int, int], None]

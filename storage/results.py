@@ -1,9 +1,13 @@
 """Results of a study: one Parquet row per (trial, seed), readable while the study runs.
 
 Each row is a file of its own, named by trial and seed and renamed into place: committing a row
-twice leaves one, and a reader never meets half of one. All files of a study share one schema.
+twice leaves one, and a reader never meets half of one. All files of a study share one schema,
+and each carries a checksum of its row: of Parquet's own, none covers the names of the columns.
 """
 
+import hashlib
+import json
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -18,7 +22,11 @@ from qpmstudy.files import write_bytes
 from qpmstudy.pipeline import STAGES
 from qpmstudy.stages.evaluate import SPLIT_METRICS, TRAINING_METRICS
 
+logger = logging.getLogger(__name__)
+
 Row = Mapping[str, Any]
+
+_CHECKSUM = b"row_sha256"
 
 _ARROW = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
 
@@ -98,6 +106,7 @@ class ResultTable:
         unknown = set(row) - set(row_schema.names)
         assert not unknown, f"columns outside the schema: {sorted(unknown)}"
         table = pa.Table.from_pylist([dict(row)], schema=row_schema)
+        table = table.replace_schema_metadata({_CHECKSUM: _checksum(table.to_pylist()[0])})
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink)
         write_bytes(self.path(row["trial"], row["seed"]), sink.getvalue().to_pybytes())
@@ -111,12 +120,16 @@ class ResultTable:
         return [self._read(path) for path in sorted(self.directory.glob("trial-*.parquet"))]
 
     def committed(self) -> set[tuple[int, int]]:
-        """Return the (trial, seed) pairs that have an intact row; damaged files are removed."""
+        """Return the (trial, seed) pairs that have an intact row.
+
+        Damaged files are named in a warning and removed: their rows are made anew.
+        """
         found = set()
         for path in sorted(self.directory.glob("trial-*.parquet")):
             try:
                 row = self._read(path)
-            except DataError:
+            except DataError as error:
+                logger.warning("%s It is removed now.", error)
                 path.unlink()
                 continue
             found.add((int(row["trial"]), int(row["seed"])))
@@ -124,10 +137,22 @@ class ResultTable:
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:
-            rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-        except (pa.ArrowException, OSError) as error:
-            raise DataError(
-                f"{path} is damaged ({error}). Delete it and launch the study again: "
-                "the row is made anew from the stored stages."
-            ) from error
+            table = pq.read_table(path)
+            rows: list[dict[str, Any]] = table.to_pylist()
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise _damaged(path, str(error)) from error
+        recorded = (table.schema.metadata or {}).get(_CHECKSUM)
+        if len(rows) != 1 or recorded != _checksum(rows[0]):
+            raise _damaged(path, "its row is not the one that was written")
         return rows[0]
+
+
+def _checksum(row: Row) -> bytes:
+    return hashlib.sha256(json.dumps(row).encode()).hexdigest().encode()
+
+
+def _damaged(path: Path, why: str) -> DataError:
+    return DataError(
+        f"{path} is damaged ({why}). Delete it and launch the study again: the row is made anew "
+        "from the stored stages."
+    )

@@ -8,4 +8,4 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from jaxtyping import install_import_hook
 
 # Every annotated function of the science checks its shapes and types while the tests run.
-install_import_hook("qpmstudy", "beartype.beartype")
+install_import_hook("qpmstudy", "typecheck.checked")

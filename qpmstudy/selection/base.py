@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int, Shaped
+from jaxtyping import Bool, Float64, Int, Shaped
 
 from qpmstudy.errors import ConfigError, SolverError
 from qpmstudy.selection.constants import pair_penalties, relevance, similarity

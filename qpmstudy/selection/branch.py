@@ -22,6 +22,8 @@ _STEPS = 60
 _ROOT_ROUNDS, _NODE_ROUNDS = 40, 3
 _START, _FINEST, _SHRINK = 0.1, 0.0005, 0.6
 """Smoothing, in units of the mean profit of a selected feature: first, last, factor a round."""
+_TRY_EVERY = 5
+"""Rounds at the root between two searches that start from the multipliers' choice."""
 _WARM = 0.001
 """Smoothing that a node starts with."""
 _SLOW = 0.02
@@ -124,13 +126,13 @@ class BranchAndBound:
             self.settled = max(self.settled, bound)
             return
         fixed_in, left = self._fix(free, r[len(inside) :], n, bound)
-        s = dict(zip(free.tolist(), relaxation.s.tolist(), strict=True))
+        undecided = dict(zip(free.tolist(), relaxation.undecided().tolist(), strict=True))
         inside = np.concatenate([inside, fixed_in])
         n = self.problem.n_features - len(inside)
         if math.comb(len(left), n) <= _ENUMERATED:
             self._enumerate(inside, left, n)
             return
-        branch_on = max(left.tolist(), key=lambda d: (min(s[d], 1 - s[d]), -d))
+        branch_on = max(left.tolist(), key=lambda d: (undecided[d], -d))
         node = Node(inside, left, bound, branch_on, relaxation.multipliers())
         heapq.heappush(self._open, (-bound, next(self._order), node))
 
@@ -141,13 +143,13 @@ class BranchAndBound:
         per_entry = size / (self.problem.per_class * self.problem.relevance.shape[1])
         theta = _START if root else _WARM
         best, best_r = math.inf, np.zeros(0)
-        for _ in range(_ROOT_ROUNDS if root else _NODE_ROUNDS):
+        for rounds in range(1, 1 + (_ROOT_ROUNDS if root else _NODE_ROUNDS)):
             smooth = relaxation.minimise(theta * per_feature, 2 * theta * per_entry, _STEPS)
             bound, r = relaxation.bound()
             gained, blur = best - bound, bound - smooth
             if bound < best:
                 best, best_r = bound, r
-            if root:
+            if root and rounds % _TRY_EVERY == 0:
                 self._try(relaxation, r)
             missing = best - self._target
             if missing <= 0 or self._late():
@@ -156,7 +158,7 @@ class BranchAndBound:
             if gained + blur < _SLOW * missing or (not n_cuts and theta == _FINEST):
                 break
             theta = max(theta * _SHRINK, _FINEST)
-        if not root and best > self._target:
+        if best > self._target:
             self._try(relaxation, best_r)
         return best, best_r
 

@@ -172,7 +172,7 @@ class Relaxation:
         """Move the multipliers towards the smoothed minimum; return the smoothed L there."""
         self.tau_s, self.tau_w = tau_s, tau_w
         n_classes = len(self.V)
-        near = self.V > (self.z[:n_classes] - _MARGIN * tau_w)[:, None]
+        near = (self.z[:n_classes] - _MARGIN * tau_w)[:, None] < self.V
         near.ravel()[self._cuts.cells] = True
         at = np.flatnonzero(near)
         self._V_near = self.V.ravel()[at]
@@ -186,11 +186,11 @@ class Relaxation:
         self.z = found.x
         return self.smoothed(self.z)[0]
 
-    @property
-    def s(self) -> Float[np.ndarray, " U"]:
-        """The primal solution of the last `minimise` on the free features."""
-        free: Float[np.ndarray, " U"] = self._s[self.n_inside :]
-        return free
+    def undecided(self) -> Float[np.ndarray, " U"]:
+        """Return for the free features how far s is from 0 and 1 times what the feature earns."""
+        earned = np.maximum(self.V - self.z[: len(self.V), None], 0.0).sum(axis=0)
+        fractional: Float[np.ndarray, " D"] = np.minimum(self._s, 1.0 - self._s) * earned
+        return fractional[self.n_inside :]
 
     def add_cuts(self) -> int:
         """Swap idle cuts for those that the last primal solution violates; return how many."""

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.sparse import csr_matrix
 
-from qpmstudy.selection.assignment import best_assignment, top_sets
+from qpmstudy.selection.assignment import best_assignment
 from qpmstudy.selection.base import SelectionProblem
 
 _TOLERANCE = 1e-9
@@ -44,6 +45,7 @@ class Search:
         )
         self.b = np.zeros(n_given) if problem.bias is None else problem.bias
         self._known: dict[bytes, float] = {}
+        self._by_class = np.ascontiguousarray(self.V.T)
         self._floor = self.V.min(axis=0)  # stands in for "no feature" while s is filled
 
     def evaluate(self, selected: Int[np.ndarray, " S"]) -> Candidate:
@@ -77,8 +79,8 @@ class Search:
 
     def value(self, selected: Int[np.ndarray, " S"]) -> float:
         """Return G."""
-        k = self.problem.per_class
-        top = np.partition(self.V[selected], len(selected) - k, axis=0)[len(selected) - k :]
+        n, k = len(selected), self.problem.per_class
+        top = np.partition(self._by_class[:, selected], n - k, axis=1)[:, n - k :]
         pairs = 0.5 * self.P[np.ix_(selected, selected)].sum()
         return float(top.sum() - pairs + self.b[selected].sum())
 
@@ -87,17 +89,30 @@ class Search:
 
         With t_k, t_k+1 the k-th and next largest value of a class in s, adding j gains
         (V_j - t_k)^+ and, where i was among the k largest, clip(V_j, t_k+1, t_k) - V_i more.
+        Both are sums over the few cells where V exceeds t_k+1.
         """
-        k = self.problem.per_class
-        inside = self.V[selected]
-        ranked = -np.sort(-inside, axis=0)
-        t_k = ranked[k - 1]
-        t_next = ranked[k] if k < len(selected) else self._floor
-        top = top_sets(inside, k).T
-        add = np.maximum(self.V - t_k, 0.0).sum(axis=1) + self.b - self.P[selected].sum(axis=0)
-        loss = (inside * top).sum(axis=1) + self.b[selected]
-        loss -= self.P[np.ix_(selected, selected)].sum(axis=1)
-        gains: Float[np.ndarray, "S F"] = top.astype(np.float64) @ np.clip(self.V, t_next, t_k).T
+        n, k = len(selected), self.problem.per_class
+        n_classes, n_given = self._by_class.shape
+        inside = self._by_class[:, selected]
+        kept = min(k + 1, n)
+        order = np.argpartition(-inside, np.arange(kept), axis=1)[:, :kept]
+        ranked = np.take_along_axis(inside, order, axis=1)
+        t_k = ranked[:, k - 1]
+        t_next = ranked[:, k] if k < n else self._floor
+        holder = csr_matrix(
+            (np.ones(k * n_classes), (order[:, :k].ravel(), np.arange(n_classes).repeat(k))),
+            shape=(n, n_classes),
+        )
+        c, j = np.divmod(np.flatnonzero(self._by_class > t_next[:, None]), n_given)
+        above = self._by_class[c, j] - t_k[c]
+        add = np.bincount(j, np.maximum(above, 0.0), n_given) + self.b
+        add -= self.P[selected].sum(axis=0)
+        replace = csr_matrix(
+            (np.minimum(above, 0.0) + (t_k - t_next)[c], (c, j)), shape=(n_classes, n_given)
+        )
+        loss = holder @ (-t_next) + np.bincount(order[:, :k].ravel(), ranked[:, :k].ravel(), n)
+        loss += self.b[selected] - self.P[np.ix_(selected, selected)].sum(axis=1)
+        gains: Float[np.ndarray, "S F"] = (holder @ replace).toarray()
         gains += add + self.P[selected] - loss[:, None]
         gains[:, selected] = -np.inf
         return gains

@@ -40,8 +40,8 @@ def _worn(*names: str) -> tuple[Colour, ...]:
     return tuple(PALETTE[name] for name in names)
 
 
-# Their number sets how hard the task is: on the preset "birds", 20 to 30 % fewer blobs gave a
-# dense model 6 points more, half again as many 10 points less.
+# The blobs set how hard the task is. On the preset "birds", a dense model of the embedded study
+# reached 58 %; with a third fewer in fewer colours 63 %, with a third more and larger ones 48 %.
 BACKGROUNDS = {
     "sky": Background(
         ((112, 150, 202), (150, 182, 220), (226, 230, 234)),

@@ -16,7 +16,7 @@ def test_best_sets_come_in_order_without_repetition(seed):
     k = int(rng.integers(1, n + 1))
     profit = rng.integers(-3, 4, n).astype(float) if rng.random() < 0.5 else rng.normal(size=n)
     found = best_sets(profit, k, math.comb(n, k) + 3)
-    expected = sorted((profit[list(s)].sum() for s in itertools.combinations(range(n), k)))[::-1]
+    expected = sorted(profit[list(s)].sum() for s in itertools.combinations(range(n), k))[::-1]
     np.testing.assert_allclose([value for value, _ in found], expected)
     assert len({tuple(sorted(features)) for _, features in found}) == math.comb(n, k)
 

@@ -1,7 +1,9 @@
+import re
+
 import numpy as np
 import pytest
-
 from selection_problems import GOLDEN, golden
+
 from qpmstudy.errors import ConfigError, SolverError
 from qpmstudy.selection import SelectionProblem, relative_gap
 
@@ -92,7 +94,7 @@ GOOD = np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1]], dtype=bool)
 )
 def test_violations_name_the_broken_rule(selected, assignment, rule):
     found = problem().violations(np.array(selected), assignment)
-    assert any(__import__("re").search(rule, sentence) for sentence in found), found
+    assert any(re.search(rule, sentence) for sentence in found), found
 
 
 def test_a_feasible_solution_has_no_violations():

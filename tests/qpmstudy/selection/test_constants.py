@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-
 from selection_problems import PARITY
+
 from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.selection import SelectionProblem, pair_penalties, relevance, similarity
 from qpmstudy.selection.constants import penalties_above
@@ -24,7 +24,7 @@ def without_diagonal(R):
     return R
 
 
-def test_A_and_R_equal_the_reference(arrays):
+def test_relevance_and_similarity_equal_the_reference(arrays):
     found = relevance(arrays["in_features"], arrays["in_labels"])
     R = similarity(found.normalised)
     np.testing.assert_allclose(found.correlation, arrays["own_A_raw_f64"], atol=1e-10)
@@ -79,7 +79,7 @@ def test_the_threshold_leaves_enough_features_and_is_no_worse_than_the_reference
     assert threshold <= float(pairs["out_threshold"]) / 2
 
 
-def test_the_reference_variant_compares_twice_the_threshold_with_R(pairs):
+def test_the_reference_variant_compares_twice_the_threshold(pairs):
     R, target = without_diagonal(pairs["in_R"]), int(pairs["in_target"])
     expected = penalties_above(R, 2 * spread_threshold(R, target))
     np.testing.assert_array_equal(pair_penalties(R, target, "reference"), expected)

@@ -1,16 +1,19 @@
 """The contract of every selection solver."""
 
+import dataclasses
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from selection_problems import GOLDEN, brute_force, golden, random_problem
+
 from qpmstudy.errors import ConfigError, SolverError
 from qpmstudy.selection import SOLVERS, SelectionProblem, Status, solve
+from qpmstudy.selection.lagrangian import LagrangianSolver
 
 SOLVER_NAMES = SOLVERS.names()
 
@@ -28,7 +31,7 @@ def test_the_optimum_of_the_golden_instances_is_proven(solver, name):
     assert answer.objective >= float(arrays["out_objective"]) - 1e-6
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.005, 0.1]))
 def test_lagrangian_bounds_are_valid_and_answers_within_the_gap(seed, gap):
     problem = random_problem(seed)
@@ -66,7 +69,7 @@ def test_the_same_seed_gives_the_same_answer_also_in_another_process():
         "a = t.solve(t.generated(), 'lagrangian', gap=0.02, seed=3); "
         "print(a.selected.tolist(), a.objective.hex(), a.bound.hex())"
     )
-    directory = str(__import__("pathlib").Path(__file__).parent)
+    directory = str(Path(__file__).parent)
     answer = solve(generated(), "lagrangian", gap=0.02, seed=3)
     here = f"{answer.selected.tolist()} {answer.objective.hex()} {answer.bound.hex()}"
     other = subprocess.run(
@@ -85,7 +88,7 @@ def test_a_time_limit_is_kept_and_reported():
 
 def test_gurobi_refuses_by_size_what_its_licence_does_not_cover():
     problem = generated(150, 60, 40, 5)
-    with pytest.raises(SolverError, match="9150 variables|limited to 2000"):
+    with pytest.raises(SolverError, match=r"\d+ variables and \d+ rows, but .* limited to 2000"):
         solve(problem, "gurobi", time_limit=5.0)
 
 
@@ -111,11 +114,15 @@ def test_unknown_solvers_and_limits_are_refused():
         solve(generated(), time_limit=0.0)
 
 
-def test_a_wrong_answer_is_not_passed_on(monkeypatch):
-    import dataclasses
-
-    from qpmstudy.selection.lagrangian import LagrangianSolver
-
+@pytest.mark.parametrize(
+    ("lie", "message"),
+    [
+        (lambda a: {"objective": a.objective + 1}, "its objective is"),
+        (lambda a: {"bound": a.objective - 1}, "is below its objective"),
+        (lambda a: {"assignment": np.zeros_like(a.assignment)}, "class 0 has 0 features"),
+    ],
+)
+def test_a_wrong_answer_is_not_passed_on(monkeypatch, lie, message):
     honest = LagrangianSolver.solve
 
     def lying(self, problem, limits):
@@ -123,10 +130,5 @@ def test_a_wrong_answer_is_not_passed_on(monkeypatch):
         return dataclasses.replace(answer, **lie(answer))
 
     monkeypatch.setattr(LagrangianSolver, "solve", lying)
-    for lie, message in [
-        (lambda a: {"objective": a.objective + 1}, "its objective is"),
-        (lambda a: {"bound": a.objective - 1}, "is below its objective"),
-        (lambda a: {"assignment": a.assignment[:, ::-1].copy() & False}, "class 0 has 0 features"),
-    ]:
-        with pytest.raises(SolverError, match=message):
-            solve(generated(), "lagrangian", gap=0.05)
+    with pytest.raises(SolverError, match=message):
+        solve(generated(), "lagrangian", gap=0.05)

@@ -1,0 +1,151 @@
+"""Killing the driver, a stage's worker and a trial's coordinator: nothing is lost or done twice."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import optuna
+import psutil
+import pyarrow.parquet as pq
+import pytest
+from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+from command import run, smoke_study, start
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+VALUES = "[0, 1, 2, 4]"
+EPOCHS = 12  # long enough that a kill lands in the middle
+# Columns that say when and where, not what.
+CIRCUMSTANCES = ("committed", "host", "versions", "seconds.", "reused.")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("faults") / "runs"
+    assert run("embed", "--dataset", "birds-smoke", "--root", root).code == 0
+    return root
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    mine = folder / "runs"
+    shutil.copytree(root, mine)
+    study = smoke_study(folder, values=VALUES, epochs=EPOCHS)
+    result = run("study", "launch", study, "--root", mine, timeout=400)
+    assert result.code == 0, result.err
+    return facts(mine)
+
+
+def facts(root: Path) -> list[dict[str, object]]:
+    """Return what the rows say, without when and where it was found out."""
+    rows = pq.read_table(root / "smoke" / "results").to_pylist()
+    kept = [
+        {name: value for name, value in row.items() if not name.startswith(CIRCUMSTANCES)}
+        for row in rows
+    ]
+    return sorted(kept, key=lambda row: (row["trial"], row["seed"]))
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, "the moment to kill at never came"
+        time.sleep(0.05)
+
+
+def ray_processes() -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter(["name", "cmdline"]):
+        line = " ".join(process.info["cmdline"] or [])
+        if "raylet" in line or "gcs_server" in line or line.startswith("ray::"):
+            found.append(process)
+    return found
+
+
+def artifacts(root: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in root.glob("_artifacts/*/*/*/manifest.json")}
+
+
+@pytest.mark.parametrize("moment", ["first dense model", "first row", "fifth row"])
+def test_killed_driver_goes_on_to_the_same_rows(
+    root: Path, tmp_path: Path, uninterrupted: list[dict[str, object]], moment: str
+) -> None:
+    mine = tmp_path / "runs"
+    shutil.copytree(root, mine)
+    study = smoke_study(tmp_path, values=VALUES, epochs=EPOCHS)
+    process = start("study", "launch", study, "--root", mine)
+    rows_wanted = {"first dense model": 0, "first row": 1, "fifth row": 5}[moment]
+
+    def reached() -> bool:
+        results = list((mine / "smoke" / "results").glob("*.parquet"))
+        dense = list(mine.glob("_artifacts/dense/*/*/manifest.json"))
+        return bool(dense) and len(results) >= rows_wanted
+
+    wait_for(reached, process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    deadline = time.monotonic() + 60
+    while ray_processes() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not ray_processes(), "a killed driver left its cluster behind"
+    finished_before = artifacts(mine)
+    rows_before = {p: p.read_bytes() for p in (mine / "smoke" / "results").glob("*.parquet")}
+    assert len(rows_before) < len(uninterrupted)
+
+    again = run("study", "launch", study, "--root", mine, timeout=400)
+    assert again.code == 0, again.err
+    assert facts(mine) == uninterrupted
+    after = artifacts(mine)
+    assert all(after[path] == time_ for path, time_ in finished_before.items())
+    assert all(path.read_bytes() == content for path, content in rows_before.items())
+    ledger = optuna.load_study(
+        study_name="smoke",
+        storage=JournalStorage(JournalFileBackend(str(mine / "smoke" / "ledger.journal"))),
+    )
+    assert [trial.state.name for trial in ledger.trials] == ["COMPLETE"] * 4
+
+
+@pytest.mark.parametrize("victim", ["ray::finetune", "ray::TrialCoordinator"])
+def test_killed_process_of_a_trial_does_not_fail_it(
+    root: Path, tmp_path: Path, uninterrupted: list[dict[str, object]], victim: str
+) -> None:
+    mine = tmp_path / "runs"
+    shutil.copytree(root, mine)
+    study = smoke_study(tmp_path, values=VALUES, epochs=EPOCHS)
+    process = start("study", "launch", study, "--root", mine)
+
+    def victims() -> list[int]:
+        return [
+            p.pid
+            for p in psutil.process_iter(["cmdline"])
+            if " ".join(p.info["cmdline"] or []).startswith(victim)
+        ]
+
+    wait_for(victims, process)
+    os.kill(victims()[0], signal.SIGKILL)
+    out, err = process.communicate(timeout=400)
+    assert process.returncode == 0, err + out
+    assert facts(mine) == uninterrupted
+
+
+def test_second_driver_is_refused_while_the_first_runs(root: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "runs"
+    shutil.copytree(root, mine)
+    study = smoke_study(tmp_path, epochs=EPOCHS)
+    first = start("study", "launch", study, "--root", mine)
+    wait_for(lambda: list(mine.glob("_artifacts/dense/*/*")), first)
+    second = run("study", "launch", study, "--root", mine)
+    status = run("study", "status", "smoke", "--root", mine)
+    out, err = first.communicate(timeout=400)
+    assert second.code == 2
+    assert "another driver" in second.err
+    assert "running" in status.out
+    assert first.returncode == 0, err + out
+    assert len(facts(mine)) == 4
