@@ -70,8 +70,8 @@ class TrialLedger:
     def deal(self) -> LedgerTrial:
         """Propose the next configuration and record it as running.
 
-        The sampler is seeded by the trial's number, so what it draws does not depend on how
-        often the study was interrupted.
+        The sampler is seeded by trial and parameter, so what it draws does not depend on how
+        often the study was interrupted, or where.
         """
         number = len(self._study.get_trials(deepcopy=False))
         waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
@@ -79,7 +79,7 @@ class TrialLedger:
             number = waiting[0].number
         elif self._levels is not None:
             self._study.enqueue_trial(self._levels[number])
-        self._study.sampler = SAMPLERS.get(self._spec.sampler)(self._spec, number)
+        self._seed_sampler(number, 0)
         trial = self._study.ask()
         return LedgerTrial(trial.number, self._suggest(trial), running=True)
 
@@ -102,8 +102,8 @@ class TrialLedger:
     def _complete(self, frozen: optuna.trial.FrozenTrial) -> LedgerTrial:
         if frozen.state.is_finished():
             return LedgerTrial(frozen.number, frozen.params, running=False)
-        # Killed while its values were being drawn: the same seed draws the missing ones.
-        self._study.sampler = SAMPLERS.get(self._spec.sampler)(self._spec, frozen.number)
+        # It may have been killed while its values were drawn: the missing ones are drawn now.
+        self._seed_sampler(frozen.number, 0)
         return LedgerTrial(
             frozen.number,
             self._suggest(optuna.Trial(self._study, frozen._trial_id)),
@@ -113,7 +113,15 @@ class TrialLedger:
     def _suggest(self, trial: optuna.Trial) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return {p.name: suggest(trial, p) for p in self._spec.parameters}
+            chosen = {}
+            for position, parameter in enumerate(self._spec.parameters):
+                self._seed_sampler(trial.number, position)
+                chosen[parameter.name] = suggest(trial, parameter)
+            return chosen
+
+    def _seed_sampler(self, number: int, position: int) -> None:
+        seed = number * len(self._spec.parameters) + position
+        self._study.sampler = SAMPLERS.get(self._spec.sampler)(self._spec, seed)
 
 
 def _mend(path: Path) -> None:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float16, Int64, UInt8
+from jaxtyping import Float16, Int64, Shaped, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -34,7 +34,7 @@ class Embeddings:
     patches: Sequence[Float16[np.ndarray, "_ P D"]]
     cls: Float16[np.ndarray, "N D"]
     labels: Int64[np.ndarray, " N"]
-    splits: NDArray[np.str_]  # (N,) "train", "test", or another held-out split
+    splits: Shaped[np.ndarray, " N"]  # "train", "test", or another held-out split
     masks: UInt8[np.ndarray, "N P"] | None
     ids: tuple[str, ...]  # image paths below the dataset's image folder
     image_root: str  # where those images were when the store was written

@@ -12,6 +12,10 @@ from typing import Any
 
 from qpmstudy.errors import DataError
 
+# Asked once: the only way to ask is to change it, which other threads would see.
+UMASK = os.umask(0)
+os.umask(UMASK)
+
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file under a temporary name, flush it to disk, and rename it into place."""
@@ -22,7 +26,7 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o666 & ~_umask())
+        Path(name).chmod(0o666 & ~UMASK)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -60,7 +64,7 @@ def whole_directory(target: Path) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
+        temporary.chmod(0o777 & ~UMASK)
         try:
             temporary.rename(target)
         except OSError:
@@ -92,9 +96,3 @@ def check_hashes(directory: Path, hashes: dict[str, str]) -> None:
                 f"{path} is damaged: its SHA-256 is {found[:12]}..., "
                 f"but {expected[:12]}... was recorded when it was written."
             )
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

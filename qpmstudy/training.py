@@ -115,7 +115,7 @@ def train(
         "seconds" and "time" (seconds since 1970).
 
     Raises:
-        NonFiniteError: the loss of an epoch is NaN or infinite.
+        NonFiniteError: the loss of an epoch, or a weight after the last, is NaN or infinite.
     """
     device = next(model.parameters()).device
     optimizer = AdamWScheduleFree(
@@ -128,9 +128,8 @@ def train(
         record = _train_epoch(model, data, recipe, optimizer, rng.permutation(len(data)))
         if not np.isfinite(record["loss"]):
             raise NonFiniteError(
-                f"The loss became {record['loss']} in epoch {epoch} of {recipe.epochs} "
-                f"(lr {recipe.lr:g}, div {recipe.div:g}, l1_fm {recipe.l1_fm:g}, "
-                f"l1_fv {recipe.l1_fv:g}). Lower the learning rate or the loss weights."
+                f"The loss became {record['loss']} in epoch {epoch} of {recipe.epochs}. "
+                + _hint(recipe)
             )
         if validation is not None and len(validation):
             optimizer.eval()
@@ -147,7 +146,20 @@ def train(
             on_epoch(record)
     optimizer.eval()
     _recalibrate(model, data, limit=len(data))
+    broken = [name for name, value in model.state_dict().items() if not value.isfinite().all()]
+    if broken:  # by the very last step, whose loss nobody computes
+        raise NonFiniteError(
+            f"{broken[0]} holds NaN or infinity after epoch {recipe.epochs} of {recipe.epochs}. "
+            + _hint(recipe)
+        )
     return history
+
+
+def _hint(recipe: Recipe) -> str:
+    return (
+        f"Lower the learning rate or the loss weights (lr {recipe.lr:g}, div {recipe.div:g}, "
+        f"l1_fm {recipe.l1_fm:g}, l1_fv {recipe.l1_fv:g})."
+    )
 
 
 def _train_epoch(

@@ -25,6 +25,7 @@ from qpmstudy.stages import StageOutput
 
 logger = logging.getLogger(__name__)
 
+CONTENT = ("tensors.safetensors", "facts.json")
 VERSIONS_OF = ("torch", "numpy", "schedulefree", "scipy", "scikit-learn", "qpmstudy")
 
 
@@ -55,6 +56,8 @@ class ArtifactStore:
         try:
             manifest: dict[str, object] = read_json(path / "manifest.json")
             check_hashes(path, _hashes(manifest, path))
+            if not isinstance(manifest.get("seconds"), float | int):
+                raise DataError(f"{path / 'manifest.json'} is damaged: it lacks seconds.")
         except DataError as error:
             logger.warning("%s The %s stage is computed again.", error, stage)
             self.discard(stage, key)
@@ -67,13 +70,12 @@ class ArtifactStore:
             tensors = {name: value.contiguous() for name, value in output.tensors.items()}
             write_bytes(folder / "tensors.safetensors", save(tensors))
             write_json(folder / "facts.json", dict(output.facts))
-            names = ("tensors.safetensors", "facts.json")
             write_json(
                 folder / "manifest.json",
                 {
                     "stage": stage,
                     "key": key,
-                    "sha256": {name: sha256(folder / name) for name in names},
+                    "sha256": {name: sha256(folder / name) for name in CONTENT},
                     "seconds": seconds,
                     "host": platform.node(),
                     "versions": versions(),
@@ -112,6 +114,9 @@ class ArtifactStore:
 
 def _hashes(manifest: object, path: Path) -> dict[str, str]:
     hashes = manifest.get("sha256") if isinstance(manifest, dict) else None
-    if not isinstance(hashes, dict) or not hashes:
-        raise DataError(f"{path / 'manifest.json'} lists no hashes: {json.dumps(manifest)[:80]}.")
+    if not isinstance(hashes, dict) or set(hashes) != set(CONTENT):
+        raise DataError(
+            f"{path / 'manifest.json'} is damaged: it must list the hashes of "
+            f"{' and '.join(CONTENT)}, not {json.dumps(hashes)[:80]}."
+        )
     return hashes

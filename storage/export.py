@@ -1,5 +1,6 @@
 """From a study's best configurations to exported models."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,11 @@ def export_study(
     Raises:
         ConfigError: a trial has no complete row, or a folder exists already.
         DataError: the study has no front yet, or a stored stage is missing or damaged.
+            Nothing is left in `out` then.
     """
     rows = [r for r in root.study(spec.name).results.rows() if r["status"] == "COMPLETE"]
     front = [c.trial for c in summarise(rows, spec) if c.on_front]
-    wanted = list(trials) or front
+    wanted = list(dict.fromkeys(trials)) or front
     if not wanted:
         raise DataError(
             f"The study {spec.name!r} has no configuration with all {spec.seeds} seeds complete "
@@ -46,8 +48,15 @@ def export_study(
                 f"{folder} exists already and exported models are not overwritten: "
                 "remove it, or choose another --out."
             )
-    for row, folder in zip(chosen, folders, strict=True):
-        _export(root.artifacts, spec, row, folder)
+    written: list[Path] = []
+    try:
+        for row, folder in zip(chosen, folders, strict=True):
+            _export(root.artifacts, spec, row, folder)
+            written.append(folder)
+    except BaseException:
+        for folder in written:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     return folders
 
 

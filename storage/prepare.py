@@ -37,6 +37,7 @@ def embed(
         ConfigError: dataset or backbone is unknown.
         DataError: images are missing or damaged, or the store there has other content.
     """
+    frozen = open_backbone(backbone)
     folder = data or root.dataset(dataset)
     if not is_synthetic(dataset) and data is None:
         raise DataError(
@@ -51,7 +52,7 @@ def embed(
         shutil.rmtree(path, ignore_errors=True)
     return extract(
         images,
-        open_backbone(backbone),
+        frozen,
         path,
         progress=lambda done, of: progress(f"embedding {dataset}", done, of),
     )

@@ -148,7 +148,7 @@ class ResultTable:
 
 
 def _checksum(row: Row) -> bytes:
-    return hashlib.sha256(json.dumps(row).encode()).hexdigest().encode()
+    return hashlib.sha256(json.dumps(row, default=repr).encode()).hexdigest().encode()
 
 
 def _damaged(path: Path, why: str) -> DataError:

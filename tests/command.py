@@ -13,7 +13,7 @@ pipeline:
   embeddings: {{dataset: birds-smoke}}
   adapter: {{depth: 3, hidden: 32, features: 32}}
   dense: {{epochs: {epochs}, batch: 16, lr: 1e-2}}
-  select: {{features: 10, per_class: 3, time_limit: 2, solver: lagrangian}}
+  select: {{features: 10, per_class: 3, gap: 0.2, solver: lagrangian}}
   finetune: {{epochs: {epochs}, batch: 16, lr: 2e-2, l1_fv: 0}}
 space:
   finetune.l1_fm: {{values: {values}}}

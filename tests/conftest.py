@@ -1,11 +1,33 @@
 """Runs the package under shape and type checks, and keeps tests off the network and the screen."""
 
 import os
+import shutil
+from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import pytest
 from jaxtyping import install_import_hook
+
+from command import run
 
 # Every annotated function of the science checks its shapes and types while the tests run.
 install_import_hook("qpmstudy", "typecheck.checked")
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A storage root with the embeddings of the smallest birds, to be copied, not written to."""
+    root = tmp_path_factory.mktemp("embedded")
+    result = run("embed", "--dataset", "birds-smoke", "--root", root)
+    assert result.code == 0, result.err
+    return root
+
+
+@pytest.fixture
+def fresh_root(embedded: Path, tmp_path: Path) -> Path:
+    """A storage root of the test's own, with the embeddings in it."""
+    root = tmp_path / "runs"
+    shutil.copytree(embedded, root)
+    return root

@@ -15,10 +15,10 @@ from qpmstudy.selection.base import Limits, Selection, SelectionProblem, Status
 from qpmstudy.selection.branch import BranchAndBound
 from qpmstudy.selection.search import Candidate, Search
 
-_RESTARTS = 20
-"""Perturbed restarts of the swap search before the bounds are computed."""
+_TABU_STEPS, _STEPS_A_FEATURE = 400, 8
+"""Steps of the tabu search before the bounds are computed: in all, and per feature given."""
 _SEARCH_SHARE = 0.1
-"""Largest share of the time limit that these restarts may take."""
+"""Largest share of the time limit that this search may take."""
 
 
 class LagrangianSolver:
@@ -51,21 +51,7 @@ class LagrangianSolver:
 
 
 def first_answer(search: Search, limits: Limits, deadline: float) -> Candidate:
-    """Return a good selection: greedy, swap descent, then perturbed restarts from the best."""
-    rng = np.random.default_rng(limits.seed)
-    problem = search.problem
-    best = search.climb(search.greedy(), deadline)
-    n_given, n = len(problem.relevance), problem.n_features
-    for _ in range(_RESTARTS):
-        if time.perf_counter() > deadline or n == n_given:
-            break
-        outside = np.setdiff1d(np.arange(n_given), best.selected)
-        n_swapped = min(int(rng.integers(2, max(3, n // 4) + 1)), n, len(outside))
-        start = best.selected.copy()
-        start[rng.choice(n, n_swapped, replace=False)] = rng.choice(
-            outside, n_swapped, replace=False
-        )
-        other = search.climb(start, deadline)
-        if other.objective > best.objective:
-            best = other
-    return best
+    """Return a good selection: greedy, swap descent, then tabu search."""
+    start = search.climb(search.greedy(), deadline)
+    steps = min(_TABU_STEPS, _STEPS_A_FEATURE * len(search.b))
+    return search.explore(start, steps, np.random.default_rng(limits.seed), deadline)

@@ -1,4 +1,4 @@
-"""Good selections quickly: swap descent with all gains at once, and perturbed restarts.
+"""Good selections quickly: swap descent and tabu search, with the gains of all swaps at once.
 
 V: profit (F, C), P: symmetric pair penalties (F, F), b: bias (F,). Without the rule that no two
 classes are alike the value of a set of features is
@@ -20,6 +20,8 @@ from qpmstudy.selection.assignment import best_assignment
 from qpmstudy.selection.base import SelectionProblem
 
 _TOLERANCE = 1e-9
+_TENURE = 10
+"""Steps for which a swapped feature stays as it is, at most."""
 _EXACT_TRIES = 30
 """Neighbours of a local optimum of G whose true value is looked at, best G first."""
 
@@ -137,6 +139,36 @@ class Search:
                 break
             best = better
         return best
+
+    def explore(
+        self, start: Candidate, steps: int, rng: np.random.Generator, deadline: float
+    ) -> Candidate:
+        """Return the best selection of a tabu search over swaps.
+
+        Every step makes the best swap in G, also one for the worse; what was swapped may not be
+        swapped back for a while, unless that beats the best so far.
+        """
+        n, n_given = self.problem.n_features, len(self.b)
+        longest = min(_TENURE, max(1, min(n, n_given - n) // 2))
+        best, selected, G = start, start.selected.copy(), self.value(start.selected)
+        free_at = np.zeros(n_given, dtype=np.int64)
+        for step in range(steps if n < n_given else 0):
+            if time.perf_counter() > deadline:
+                break
+            gains = self.swap_gains(selected)
+            tabu = (free_at[selected] > step)[:, None] | (free_at > step)
+            gains[tabu & (G + gains <= best.objective + _TOLERANCE)] = -np.inf
+            i, j = np.unravel_index(int(np.argmax(gains)), gains.shape)
+            if gains[i, j] == -np.inf:
+                continue
+            G += float(gains[i, j])
+            tenures = rng.integers((longest + 1) // 2, longest + 1, 2)
+            free_at[selected[i]] = step + 1 + tenures[0]
+            free_at[j] = step + 1 + tenures[1] // 2
+            selected[i] = j
+            if best.objective + _TOLERANCE < G and self.true_value(selected) > best.objective:
+                best = self.evaluate(selected)
+        return self.climb(best.selected, deadline)
 
     def _better_neighbour(self, best: Candidate) -> Candidate | None:
         lost = self.value(best.selected) - best.objective

@@ -74,7 +74,9 @@ def evaluate(context: StageContext) -> StageOutput:
         "contrastiveness": _finite(contrastiveness(training.features)),
         "dead_features": float(dead_features(training.features)),
     }
-    shown = _spread_over(parts.get("validation") or parts["test"], OVERLAY_IMAGES)
+    shown = _spread_over(
+        parts.get("validation") or parts.get("test") or parts["train"], OVERLAY_IMAGES
+    )
     maps, predicted = _feature_maps(model, shown)
     return StageOutput(
         tensors={

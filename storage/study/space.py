@@ -1,6 +1,7 @@
 """The space of a study: which configuration values are varied, and over what."""
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,10 @@ class SpaceEntry(Frozen):
 
     @model_validator(mode="after")
     def _one_form(self) -> "SpaceEntry":
+        for name in ("low", "high", "step"):
+            number = getattr(self, name)
+            if number is not None and not math.isfinite(number):
+                raise ValueError(f"`{name}` must be a finite number, not {number}")
         ranged = self.low is not None or self.high is not None
         if (self.values is not None) == ranged:
             raise ValueError("give either `values: [...]` or `low:` and `high:`")
@@ -64,27 +69,37 @@ class Parameter:
     log: bool
     integer: bool
 
+    def count(self) -> int | None:
+        """Return how many values a grid visits; None for a continuous range."""
+        if self.values is not None:
+            return len(self.values)
+        if not self._grid_step:
+            return None
+        return int((self.high - self.low) / self._grid_step + 1e-9) + 1
+
     def levels(self) -> tuple[Scalar, ...] | None:
         """Return the finitely many values a grid visits; None for a continuous range."""
-        if self.values is not None:
+        count = self.count()
+        if self.values is not None or count is None:
             return self.values
-        step = self.step or (1 if self.integer and not self.log else None)
-        if step is None:
-            return None
-        count = int((self.high - self.low) / step + 1e-9) + 1
-        return tuple(self.low + index * step for index in range(count))
+        return tuple(self.low + index * self._grid_step for index in range(count))
+
+    @property
+    def _grid_step(self) -> float | int:
+        return self.step or (1 if self.integer and not self.log else 0)
 
 
 def parameters_of(space: dict[str, SpaceEntry]) -> tuple[Parameter, ...]:
     """Return the parameters of a checked space; `paths` defaults to the entry's own name.
 
     Values take the type of the configuration value they stand for: 1 and 1.0 are one value
-    of a float, with one stage key.
+    of a float, with one stage key. Of paths that share a value the one of whole numbers decides.
     """
     built = []
     for name, entry in space.items():
         paths = entry.paths or (name,)
-        typed = value_adapter(paths[0]).validate_python
+        whole = [path for path in paths if _is_whole(path)]
+        typed = value_adapter((whole or paths)[0]).validate_python
         built.append(
             Parameter(
                 name=name,
@@ -94,7 +109,7 @@ def parameters_of(space: dict[str, SpaceEntry]) -> tuple[Parameter, ...]:
                 high=typed(entry.high) if entry.high is not None else 0,
                 step=entry.step,
                 log=entry.log,
-                integer=isinstance(flatten(PipelineConfig())[paths[0]], int),
+                integer=bool(whole),
             )
         )
     return tuple(built)
@@ -116,29 +131,36 @@ def settings(parameters: Iterable[Parameter], chosen: Mapping[str, Any]) -> dict
     }
 
 
-def check_space(space: dict[str, SpaceEntry], base: PipelineConfig, sampler: str) -> list[str]:
-    """Return every problem of a space as a sentence: paths, ranges, and the grid if it is one."""
+def entry_problems(space: dict[str, SpaceEntry]) -> list[str]:
+    """Return what is wrong with each entry of a space as a sentence: its paths, its values."""
     problems = _path_problems(space)
-    if problems:
-        return problems
+    known = flatten(PipelineConfig())
     for name, entry in space.items():
         for path in entry.paths or (name,):
+            if path not in known:
+                continue
             for value in entry.values or (entry.low, entry.high):
                 problems += _value_problems(name, path, value)
-    if problems or sampler != "grid":
-        return problems
+            if entry.step is not None and _is_whole(path) and not isinstance(entry.step, int):
+                problems.append(
+                    f"space.{name}: {path} takes whole numbers, so `step` must be one "
+                    f"(got {entry.step})."
+                )
+    return problems
+
+
+def grid_problems(space: dict[str, SpaceEntry], base: PipelineConfig) -> list[str]:
+    """Return what keeps a space with right entries from being a grid, at most ten sentences."""
     parameters = parameters_of(space)
-    for parameter in parameters:
-        if parameter.levels() is None:
-            problems.append(
-                f"space.{parameter.name}: a grid needs `values`, or a `step` for its range; "
-                "or choose another sampler (random, tpe, nsga2)."
-            )
+    problems = [
+        f"space.{parameter.name}: a grid needs `values`, or a `step` for its range; "
+        "or choose another sampler (random, tpe, nsga2)."
+        for parameter in parameters
+        if parameter.count() is None
+    ]
     if problems:
         return problems
-    size = 1
-    for parameter in parameters:
-        size *= len(parameter.levels() or ())
+    size = math.prod(parameter.count() or 0 for parameter in parameters)
     if size > MAX_GRID:
         return [f"space: the grid has {size} configurations, more than {MAX_GRID}."]
     for chosen in grid(parameters):
@@ -166,3 +188,7 @@ def _value_problems(name: str, path: str, value: object) -> list[str]:
     except ValidationError as error:
         return [f"space.{name}: {item['msg']} (got {value!r})." for item in error.errors()]
     return []
+
+
+def _is_whole(path: str) -> bool:
+    return isinstance(flatten(PipelineConfig())[path], int)

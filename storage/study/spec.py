@@ -1,5 +1,6 @@
 """The specification of a study, frozen once it is read."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,14 @@ from qpmstudy.pipeline import STAGES
 from qpmstudy.registry import did_you_mean
 from qpmstudy.stages.evaluate import SPLIT_METRICS, TRAINING_METRICS
 from storage.layout import STUDY_NAME
-from storage.study.space import Parameter, SpaceEntry, check_space, grid, parameters_of
+from storage.study.space import (
+    Parameter,
+    SpaceEntry,
+    entry_problems,
+    grid,
+    grid_problems,
+    parameters_of,
+)
 from storage.study.validation import Frozen, model_of, sentences
 
 Direction = Literal["max", "min"]
@@ -20,9 +28,9 @@ Direction = Literal["max", "min"]
 class Resources(Frozen):
     """What one task of a stage occupies on its node."""
 
-    cpu: Annotated[float, Field(gt=0)] = 1
-    gpu: Annotated[float, Field(ge=0)] = 0
-    gurobi: Annotated[float, Field(ge=0)] = 0
+    cpu: Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)] = 1
+    gpu: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)] = 0
+    gurobi: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)] = 0
 
 
 class StudySpec(Frozen):
@@ -32,14 +40,14 @@ class StudySpec(Frozen):
     description: str = ""
     pipeline: PipelineConfig = Field(default_factory=PipelineConfig)
     space: Annotated[dict[str, SpaceEntry], Field(min_length=1)]
-    seeds: Annotated[int, Field(ge=1, le=1000)] = 3
+    seeds: Annotated[int, Field(ge=1, le=1000, strict=True)] = 3
     objectives: Annotated[dict[str, Direction], Field(min_length=1)] = Field(
         default={"accuracy": "max", "plausibility": "max"}
     )
     sampler: Literal["grid", "random", "tpe", "nsga2"] = "grid"
-    trials: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    trials: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = None
     protocol: Literal["validation", "paper"] = "validation"
-    parallel: Annotated[int, Field(ge=1)] | None = None
+    parallel: Annotated[int, Field(ge=1, strict=True)] | None = None
     stages: dict[str, Resources] = Field(default_factory=dict)
 
     @property
@@ -97,13 +105,18 @@ def parse_study(content: object, source: str) -> StudySpec:
     problems: list[str] = []
     outer = {key: value for key, value in content.items() if key != "pipeline"}
     try:
-        pipeline = _pipeline(content.get("pipeline") or {})
+        given = content.get("pipeline")
+        pipeline = _pipeline({} if given is None else given)
     except ValidationError as error:
-        problems += sentences(error, flatten(PipelineConfig()), prefix="pipeline")
+        known = (*_PIPELINE.model_fields, *flatten(PipelineConfig()))
+        problems += sentences(error, known, prefix="pipeline")
     try:
         spec = StudySpec.model_validate(outer)
     except ValidationError as error:
         problems += sentences(error, StudySpec.model_fields)
+    problems += _unknown_names(content, "stages", "stage", tuple(STAGES))
+    problems += _unknown_names(content, "objectives", "metric", (*SPLIT_METRICS, *TRAINING_METRICS))
+    problems += entry_problems(_entries(content.get("space")))
     if not problems:
         if spec.protocol == "paper":
             pipeline = replace(pipeline, split=replace(pipeline.split, validation=0.0))
@@ -120,22 +133,32 @@ def _pipeline(content: object) -> PipelineConfig:
     return TypeAdapter(PipelineConfig).validate_python(checked)
 
 
+def _unknown_names(
+    content: dict[Any, Any], section: str, kind: str, known: tuple[str, ...]
+) -> list[str]:
+    given = content.get(section)
+    return [
+        f"{section}.{name}: there is no such {kind}, only {', '.join(known)}."
+        + did_you_mean(str(name), known)
+        for name in (given if isinstance(given, dict) else ())
+        if name not in known
+    ]
+
+
+def _entries(space: object) -> dict[str, SpaceEntry]:
+    """Return the entries of a space that are right by themselves: a wrong one hides no other."""
+    found = {}
+    for name, entry in space.items() if isinstance(space, dict) else ():
+        with suppress(ValidationError):  # which the errors of the whole specification tell
+            found[str(name)] = SpaceEntry.model_validate(entry)
+    return found
+
+
 def _problems(spec: StudySpec) -> list[str]:
     """Return what is wrong between values that are each right by themselves."""
-    problems = [
-        f"stages.{name}: there is no such stage, only {', '.join(STAGES)}."
-        + did_you_mean(name, STAGES)
-        for name in spec.stages
-        if name not in STAGES
-    ]
-    metrics = (*SPLIT_METRICS, *TRAINING_METRICS)
-    problems += [
-        f"objectives.{name}: there is no such metric, only {', '.join(metrics)}."
-        + did_you_mean(name, metrics)
-        for name in spec.objectives
-        if name not in metrics
-    ]
-    problems += check_space(spec.space, spec.pipeline, spec.sampler)
+    problems = []
+    if spec.sampler == "grid":
+        problems = grid_problems(spec.space, spec.pipeline)
     if problems:
         return problems
     searched = {path for parameter in spec.parameters for path in parameter.paths}
@@ -148,6 +171,11 @@ def _problems(spec: StudySpec) -> list[str]:
         )
     if spec.sampler != "grid" and spec.trials is None:
         problems.append(f"trials: the sampler {spec.sampler!r} needs a number of trials.")
+    if "split.validation" in searched:
+        problems.append(
+            "space: split.validation cannot be searched: it decides which images the other "
+            "values are judged on."
+        )
     if spec.protocol == "validation" and spec.pipeline.split.validation == 0:
         problems.append(
             "pipeline.split.validation: 0 leaves nothing to search on; hold some out, or "

@@ -1,0 +1,93 @@
+"""What a person reads while a study runs and afterwards."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from cluster.reporter import Reporter, best_so_far, duration, tally_lines, trial_line
+from cluster.tables import front_table, short_names
+from storage.study import parse_study
+from storage.summary import Configuration, Estimate
+
+SPEC = parse_study({"name": "s", "space": {"finetune.l1_fm": {"values": [0, 1]}}}, "test")
+
+
+def configuration(trial: int, accuracy: float, plausibility: float, front: bool) -> Configuration:
+    return Configuration(
+        trial=trial,
+        searched={"finetune.l1_fm": float(trial)},
+        complete=3,
+        failed=0,
+        estimates={
+            "accuracy": Estimate(accuracy, 0.01),
+            "plausibility": Estimate(plausibility, 0.02),
+        },
+        on_front=front,
+        errors=(),
+    )
+
+
+ONE, TWO = configuration(0, 0.75, 0.5, True), configuration(1, 0.6, 0.9, True)
+
+
+def test_a_trial_line_has_values_objectives_and_front() -> None:
+    assert trial_line(ONE, SPEC) == (
+        "trial 0 (finetune.l1_fm=0): accuracy 75.0 ±1.0  plausibility 50.0 ±2.0  * on the front"
+    )
+
+
+def test_a_failed_trial_says_why_in_one_line() -> None:
+    failed = Configuration(2, {"finetune.l1_fm": 1.0}, 1, 2, {}, False, ("boom\nand a trace",))
+    assert trial_line(failed, SPEC) == "trial 2 (finetune.l1_fm=1): 2 of 3 seeds FAILED: boom"
+
+
+def test_the_best_so_far_are_the_ends_of_the_front() -> None:
+    assert best_so_far([], SPEC) == "no front yet"
+    said = best_so_far([ONE, TWO], SPEC)
+    assert "accuracy 75.0 ±1.0 (trial 0)" in said
+    assert "plausibility 90.0 ±2.0 (trial 1)" in said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(8.4, "8 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")]
+)
+def test_durations_are_readable(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_joined_requests_count_as_reused() -> None:
+    (line,) = tally_lines({
+        "dense": {"computed": 3, "joined": 10, "reused": 5},
+        "select": {"computed": 0, "joined": 0, "reused": 0},
+    })  # fmt: skip
+    assert line.split() == "dense computed 3 reused 15 of 18 requests".split()
+
+
+def test_names_are_short_where_that_is_unambiguous() -> None:
+    names = short_names(["finetune.l1_fm", "dense.div", "finetune.div"])
+    assert names == ["l1_fm", "dense.div", "finetune.div"]
+
+
+def test_the_table_fits_80_columns_and_marks_the_front() -> None:
+    screen = Console(file=io.StringIO(), width=80)
+    worse = configuration(2, 0.5, 0.4, False)
+    screen.print(front_table([TWO, worse, ONE], SPEC))
+    assert isinstance(screen.file, io.StringIO)
+    text = screen.file.getvalue()
+    assert all(len(line) <= 100 for line in text.splitlines())
+    rows = [line for line in text.splitlines() if "±" in line and "mean" not in line]
+    assert [row.split()[0] for row in rows] == ["*", "*", "2"]  # best accuracy first
+    screen.print(front_table([TWO, worse, ONE], SPEC, dominated=False))
+    assert screen.file.getvalue().count(" 50.0 ±1.0") == 1
+
+
+def test_nothing_moves_where_there_is_no_terminal() -> None:
+    screen = Console(file=io.StringIO(), width=80)
+    reporter = Reporter(screen)
+    for done in range(5):
+        reporter.phase("drawing birds", done + 1, 5)
+    with reporter.moving(lambda: "never shown"):
+        reporter.line("a line")
+    assert isinstance(screen.file, io.StringIO)
+    assert screen.file.getvalue() == "drawing birds: 5 images\na line\n"

@@ -1,0 +1,77 @@
+"""Single-flight and reuse, decided without a cluster: properties over random event orders."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cluster.stage_book import Decision, StageBook
+
+EVENTS = st.lists(
+    st.tuples(st.sampled_from(["request", "finish", "fail"]), st.sampled_from("abc")), max_size=60
+)
+
+
+def test_the_first_computes_the_next_join_and_the_late_reuse() -> None:
+    book = StageBook()
+    assert book.request("dense", "a", stored=False) is Decision.COMPUTE
+    assert book.request("dense", "a", stored=False) is Decision.JOIN
+    book.finished("a")
+    assert book.request("dense", "a", stored=True) is Decision.REUSE
+    assert book.tally("dense") == {"reused": 1, "joined": 1, "computed": 1}
+
+
+def test_after_a_failure_the_next_request_computes_again() -> None:
+    book = StageBook()
+    book.request("select", "a", stored=False)
+    book.failed("a")
+    assert book.failures["select"] == 1
+    assert book.request("select", "a", stored=False) is Decision.COMPUTE
+
+
+def test_a_computation_that_was_never_started_cannot_end() -> None:
+    with pytest.raises(KeyError, match="a"):
+        StageBook().finished("a")
+
+
+@given(EVENTS)
+def test_at_most_one_computation_of_a_key_is_in_flight(events: list[tuple[str, str]]) -> None:
+    book, stored, running = StageBook(), set[str](), set[str]()
+    computed = 0
+    for event, key in events:
+        if event == "request":
+            decision = book.request("dense", key, stored=key in stored)
+            if key in running:
+                assert decision is Decision.JOIN
+            elif key in stored:
+                assert decision is Decision.REUSE
+            else:
+                assert decision is Decision.COMPUTE
+                running.add(key)
+                computed += 1
+        elif key in running:
+            running.remove(key)
+            if event == "finish":
+                book.finished(key)
+                stored.add(key)
+            else:
+                book.failed(key)
+        assert set(book.in_flight) == running
+    assert book.tally("dense")["computed"] == computed
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(1, 30))
+def test_without_failures_each_key_is_computed_exactly_once(
+    seed: int, keys: int, requests: int
+) -> None:
+    order, book, stored = random.Random(seed), StageBook(), set[str]()
+    for _ in range(requests):
+        key = str(order.randrange(keys))
+        book.request("dense", key, stored=key in stored)
+        if order.random() < 0.5 and book.in_flight:
+            done = order.choice(sorted(book.in_flight))
+            book.finished(done)
+            stored.add(done)
+    asked = stored | set(book.in_flight)
+    assert book.tally("dense")["computed"] == len(asked)

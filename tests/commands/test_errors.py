@@ -1,0 +1,178 @@
+"""Bad input through the command line: one clear message, the right exit code, nothing half-made."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from command import Finished, refused, run, smoke_study
+
+SPEC = """\
+name: broken
+pipeline: {pipeline}
+space: {space}
+"""
+
+
+def study_file(folder: Path, pipeline: str = "{}", space: str = "") -> Path:
+    path = folder / "broken.yaml"
+    space = space or "{finetune.l1_fm: {values: [0, 1]}}"
+    path.write_text(SPEC.format(pipeline=pipeline, space=space))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "space", "words"),
+    [
+        ("{dense: {epoch: 3}}", "", ["pipeline.dense.epoch", "Did you mean 'dense.epochs'?"]),
+        ("{dense: {epochs: 0}}", "", ["pipeline.dense.epochs", "greater than", "got 0"]),
+        ("{dense: {lr: .nan}}", "", ["pipeline.dense.lr", "finite"]),
+        ("{}", "{finetune.l1_fmm: {values: [1]}}", ["finetune.l1_fmm", "'finetune.l1_fm'"]),
+        ("{}", "{finetune.l1_fm: {values: [-1]}}", ["finetune.l1_fm", "got -1"]),
+        ("{}", "{}", ["space"]),
+        ("{}", "{finetune.l1_fm: {values: []}}", ["finetune.l1_fm", "empty"]),
+        ("{select: {features: 900}}", "", ["select.features = 900", "adapter.features = 512"]),
+    ],
+)
+def test_a_broken_study_file_is_refused(
+    tmp_path: Path, pipeline: str, space: str, words: list[str]
+) -> None:
+    root = tmp_path / "runs"
+    result = run("study", "launch", study_file(tmp_path, pipeline, space), "--root", root)
+    refused(result, 2, *words)
+    assert not root.exists()
+
+
+def test_all_errors_of_a_file_are_reported_together(tmp_path: Path) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text("name: a/b\nseeds: 0\npipeline: {dense: {lr: -1}}\nspace: {}\ncolour: red\n")
+    result = run("study", "launch", path, "--root", tmp_path / "runs")
+    refused(result, 2, "5 error(s)", "name:", "seeds:", "pipeline.dense.lr:", "space:", "colour:")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["study", "launch", "missing.yaml"], 2, ["missing.yaml", "cannot be read"]),
+        (["study", "status", "nowhere"], 1, ["no study 'nowhere'", "study launch"]),
+        (["study", "pareto", "../x"], 2, ["'../x' is not allowed"]),
+        (["study", "export", "nowhere"], 1, ["no study 'nowhere'"]),
+        (["embed", "--dataset", "bird"], 2, ["'bird'", "Did you mean 'birds'?"]),
+        (["embed", "--dataset", "cub2011"], 1, ["--data FOLDER"]),
+        (["embed", "--backbone", "vit"], 2, ["'vit'", "patch-descriptor"]),
+        (["infer", "nowhere", "x.png"], 1, ["nowhere", "no exported model"]),
+    ],
+)
+def test_what_is_not_there_is_named(
+    tmp_path: Path, arguments: list[str], code: int, words: list[str]
+) -> None:
+    where = [] if arguments[0] == "infer" else ["--root", tmp_path / "runs"]
+    refused(run(*arguments, *where, cwd=tmp_path), code, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_command_is_a_usage_error() -> None:
+    result = run("study", "lunch")
+    assert result.code == 2
+    assert "No such command" in result.err
+
+
+@pytest.mark.slow
+def test_a_store_of_another_dataset_is_refused(fresh_root: Path, tmp_path: Path) -> None:
+    stores = fresh_root / "_embeddings"
+    (stores / "birds-smoke").rename(stores / "birds")
+    study = tmp_path / "study.yaml"
+    study.write_text("name: wrong\nspace: {finetune.l1_fm: {values: [0]}}\n")
+    result = run("study", "launch", study, "--root", fresh_root)
+    refused(result, 1, "'birds-smoke'", "'birds'", "--force")
+    assert not list(fresh_root.glob("_artifacts/*"))
+
+
+@pytest.mark.slow
+def test_a_corrupt_image_is_named_and_the_extraction_goes_on_once_mended(
+    fresh_root: Path,
+) -> None:
+    shutil.rmtree(fresh_root / "_embeddings")
+    images = sorted((fresh_root / "_datasets" / "birds-smoke" / "images").glob("*/*.png"))
+    whole = images[200].read_bytes()
+    images[200].write_bytes(whole[: len(whole) // 2])
+    embed = ("embed", "--dataset", "birds-smoke", "--root", fresh_root)
+    refused(run(*embed), 1, images[200].name, "cannot be decoded")
+    study = smoke_study(fresh_root)
+    refused(run("study", "launch", study, "--root", fresh_root), 1, images[200].name)
+    images[200].write_bytes(whole)
+    assert run(*embed).code == 0
+
+
+@pytest.mark.slow
+def test_an_image_that_is_none_is_refused(finished: Finished, tmp_path: Path) -> None:
+    model = sorted(finished.models.iterdir())[0]
+    text = tmp_path / "bird.jpg"
+    text.write_text("no picture")
+    refused(run("infer", model, text, "--explain", tmp_path / "out"), 1, "bird.jpg", "decoded")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["model.safetensors", "model.json", "MODEL_CARD.md"])
+def test_a_changed_byte_in_a_model_is_found(finished: Finished, tmp_path: Path, name: str) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(sorted(finished.models.iterdir())[0], model)
+    content = bytearray((model / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (model / name).write_bytes(content)
+    image = next((finished.root / "_datasets" / "birds-smoke" / "images").glob("*/*.png"))
+    refused(run("infer", model, image), 1, name, "damaged")
+
+
+@pytest.mark.slow
+def test_the_same_name_with_another_question_is_refused(finished: Finished, tmp_path: Path) -> None:
+    before = (finished.root / "smoke" / "study.json").read_text()
+    other = smoke_study(tmp_path, values="[0, 5]", epochs=4)
+    result = run("study", "launch", other, "--root", finished.root)
+    refused(result, 2, "launched before with other content", "finetune.l1_fm", "--extend")
+    more = smoke_study(tmp_path, values="[0, 5]", epochs=4, seeds=3)
+    refused(run("study", "launch", more, "--root", finished.root, "--extend"), 2, "finetune.l1_fm")
+    assert (finished.root / "smoke" / "study.json").read_text() == before
+
+
+@pytest.mark.slow
+def test_exporting_twice_is_refused_and_changes_nothing(finished: Finished) -> None:
+    before = {p: p.read_bytes() for p in finished.models.rglob("*") if p.is_file()}
+    again = run("study", "export", "smoke", "--root", finished.root, "--out", finished.models)
+    refused(again, 2, "exists already")
+    assert before == {p: p.read_bytes() for p in finished.models.rglob("*") if p.is_file()}
+
+
+@pytest.mark.slow
+def test_a_stage_that_asks_for_too_much_is_refused_at_once(
+    fresh_root: Path, tmp_path: Path
+) -> None:
+    study = smoke_study(tmp_path, name="greedy")
+    study.write_text(study.read_text() + "stages: {dense: {gpu: 8, cpu: 1}}\n")
+    result = run("study", "launch", study, "--root", fresh_root, timeout=120)
+    refused(result, 2, "8 GPU", "offers", "RAY_ADDRESS")
+
+
+@pytest.mark.slow
+def test_a_failing_configuration_leaves_a_row_that_tells_and_the_study_goes_on(
+    fresh_root: Path, tmp_path: Path
+) -> None:
+    study = tmp_path / "sizes.yaml"
+    text = smoke_study(tmp_path, name="sizes", seeds=1).read_text()
+    study.write_text(
+        text[: text.index("space:")] + "space: {finetune.lr: {values: [1e-2, 1e30]}}\nseeds: 1\n"
+    )
+    result = run("study", "launch", study, "--root", fresh_root)
+    assert result.code == 0, result.err
+    assert "FAILED: The loss became" in result.out
+    assert "Traceback" not in result.out + result.err
+    status = run("study", "status", "sizes", "--root", fresh_root)
+    assert "trial 1 FAILED" in status.out
+    ledger = (fresh_root / "sizes" / "ledger.journal").read_text().splitlines()
+    states = [json.loads(line).get("state") for line in ledger]
+    assert states.count(3) == 1  # optuna's TrialState.FAIL
+    retried = run("study", "launch", study, "--root", fresh_root, "--retry-failed")
+    assert "FAILED" in retried.out
+    assert "finetune        computed    1" in retried.out

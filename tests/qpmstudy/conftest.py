@@ -1,0 +1,78 @@
+"""A tiny store of embeddings whose classes are pairs of parts, and a pipeline that learns them."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from qpmstudy.config import (
+    AdapterConfig,
+    DenseConfig,
+    EmbeddingsConfig,
+    FinetuneConfig,
+    PipelineConfig,
+    SelectConfig,
+    SplitConfig,
+)
+from qpmstudy.embeddings import Embeddings
+from qpmstudy.pipeline import run_pipeline
+from qpmstudy.stages import StageOutput
+
+CLASSES, PER_CLASS, SIDE, DIM = 6, 16, 4, 12
+SPLITS = ("train",) * 10 + ("test",) * 4 + ("shift",) * 2
+
+
+def make_embeddings(seed: int = 0) -> Embeddings:
+    """Return 96 images: four object patches show the two parts of the class, the rest noise."""
+    rng = np.random.default_rng(seed)
+    parts = list(combinations(range(4), 2))  # six classes, three share each part
+    tokens = rng.normal(0, 0.5, (CLASSES * PER_CLASS, SIDE * SIDE, DIM))
+    masks = np.zeros((len(tokens), SIDE * SIDE), np.uint8)
+    labels = np.repeat(np.arange(CLASSES), PER_CLASS)
+    for image, label in enumerate(labels):
+        row, column = rng.integers(0, SIDE - 1, 2)
+        place = [row * SIDE + column, row * SIDE + column + 1]
+        place += [patch + SIDE for patch in place]
+        masks[image, place] = 1
+        for patch, part in zip(place, parts[label] * 2, strict=True):
+            tokens[image, patch, part] += 3
+    patches = tokens.astype(np.float16)
+    return Embeddings(
+        dataset="tiny",
+        backbone="none",
+        fingerprint=f"tiny-{seed}",
+        class_names=tuple(f"class {label}" for label in range(CLASSES)),
+        grid=(SIDE, SIDE),
+        preprocessing={"resize": 32, "crop": 32},
+        weight_hash="0" * 64,
+        patches=(patches[:7], patches[7:40], patches[40:]),
+        cls=patches.mean(1, dtype=np.float32).astype(np.float16),
+        labels=labels.astype(np.int64),
+        splits=np.array(SPLITS * CLASSES),
+        masks=masks,
+        ids=tuple(f"{index}.png" for index in range(len(tokens))),
+        image_root="nowhere",
+    )
+
+
+@pytest.fixture(scope="session")
+def embeddings() -> Embeddings:
+    return make_embeddings()
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> PipelineConfig:
+    return PipelineConfig(
+        embeddings=EmbeddingsConfig("tiny", "none"),
+        split=SplitConfig(validation=0.2),
+        adapter=AdapterConfig(depth=2, hidden=24, features=16),
+        dense=DenseConfig(epochs=20, batch=16, lr=3e-2),
+        select=SelectConfig(features=6, per_class=2, solver="lagrangian", time_limit=5.0),
+        finetune=FinetuneConfig(epochs=15, batch=16, lr=3e-2, l1_fm=0.5, l1_fv=0.0),
+    )
+
+
+@pytest.fixture(scope="session")
+def outputs(tiny_config: PipelineConfig, embeddings: Embeddings) -> dict[str, StageOutput]:
+    """Every stage of one run with seed 0; not to be changed."""
+    return run_pipeline(tiny_config, embeddings, seed=0)

@@ -1,0 +1,395 @@
+"""Study files: what is accepted, and every mistake told with its path and what was meant."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qpmstudy.config import PipelineConfig, flatten, with_values
+from qpmstudy.errors import ConfigError
+from qpmstudy.pipeline import stage_keys
+from storage.study import StudySpec, differences, grid, load_study, parse_study
+from storage.study.space import MAX_GRID, settings
+from storage.study.yaml_file import MAX_BYTES
+
+ROOT = Path(__file__).parents[2]
+STUDIES = sorted((ROOT / "studies").glob("**/*.yaml"))
+MINIMAL = "name: a\nspace: {finetune.l1_fm: {values: [0, 1]}}\n"
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Callable[[str], StudySpec]:
+    def from_text(text: str) -> StudySpec:
+        path = tmp_path / "study.yaml"
+        path.write_text(text, encoding="utf-8")
+        return load_study(path)
+
+    return from_text
+
+
+def errors(text: dict[str, Any]) -> list[str]:
+    """Return the sentences of the error that a specification raises."""
+    with pytest.raises(ConfigError, match=r"x.yaml has \d+ error\(s\)") as caught:
+        parse_study(text, "x.yaml")
+    first, *rest = str(caught.value).splitlines()
+    assert first == f"x.yaml has {len(rest)} error(s):"
+    return [line.removeprefix("  - ") for line in rest]
+
+
+def spaced(**changes: Any) -> dict[str, Any]:
+    return {"name": "a", "space": {"finetune.l1_fm": {"values": [0, 1]}}, **changes}
+
+
+def test_a_minimal_study_takes_the_defaults(load: Callable[[str], StudySpec]) -> None:
+    spec = load(MINIMAL)
+    assert spec.pipeline == PipelineConfig()
+    assert spec.objectives == {"accuracy": "max", "plausibility": "max"}
+    assert (spec.seeds, spec.sampler, spec.configurations) == (3, "grid", 2)
+    assert spec.objective_split == "validation"
+    assert spec.stores() == [("birds", "patch-descriptor")]
+    assert spec.resources("dense").cpu == 1
+
+
+def test_a_full_study(load: Callable[[str], StudySpec]) -> None:
+    spec = load(
+        "name: full-1.b\n"
+        "description: everything at once\n"
+        "pipeline:\n"
+        "  embeddings: {dataset: cub2011}\n"
+        "  dense: {lr: 1e-3, epochs: 2}\n"
+        "space:\n"
+        "  size: {paths: [adapter.hidden, adapter.features], low: 32, high: 64, step: 16}\n"
+        "  finetune.lr: {low: 1.0e-3, high: 1e-1, log: true}\n"
+        "  embeddings.backbone: {values: [patch-descriptor, other]}\n"
+        "seeds: 2\n"
+        "objectives: {sid: max, dead_features: min}\n"
+        "sampler: tpe\n"
+        "trials: 7\n"
+        "stages: {dense: {gpu: 0.5, cpu: 2}}\n"
+    )
+    assert spec.pipeline.dense.lr == 0.001
+    assert spec.pipeline.dense.epochs == 2
+    assert spec.configurations == 7
+    assert spec.resources("dense").gpu == 0.5
+    assert spec.stores() == [("cub2011", "patch-descriptor"), ("cub2011", "other")]
+    size, lr, _ = spec.parameters
+    assert (size.paths, size.levels()) == (("adapter.hidden", "adapter.features"), (32, 48, 64))
+    assert (lr.levels(), lr.low, lr.high, lr.log) == (None, 0.001, 0.1, True)
+
+
+@pytest.mark.parametrize(
+    ("written", "number"), [("1e-3", 0.001), ("1E3", 1000.0), ("-1.e0", -1.0), ("2.5e-1", 0.25)]
+)
+def test_scientific_notation_is_a_number(
+    load: Callable[[str], StudySpec], written: str, number: float
+) -> None:
+    text = f"name: a\nspace: {{dense.lr: {{values: [{written}]}}}}\n"
+    if number > 0:
+        assert grid(load(text).parameters) == [{"dense.lr": number}]
+    else:
+        with pytest.raises(ConfigError, match=rf"greater than 0 \(got {number}\)"):
+            load(text)
+
+
+def test_all_errors_are_told_together_with_their_paths() -> None:
+    found = errors(
+        {
+            "name": "a b",
+            "seeds": 0,
+            "samplr": "grid",
+            "pipeline": {"finetune": {"lr": -1, "l1fm": 2}, "densse": {}, "select": "all"},
+            "space": {
+                "finetun.l1_fm": {"values": [0]},
+                "dense.lr": {"values": [0.1, -1]},
+                "dense.epochs": {"values": []},
+                "dense.batch": {"low": 8},
+            },
+            "objectives": {"accurracy": "max", "sid": "up"},
+            "stages": {"selekt": {}, "dense": {"cpu": 0}},
+        }
+    )
+    expected = {
+        "pipeline.finetune.lr: Input should be greater than 0 (got -1).",
+        "pipeline.finetune.l1fm: there is no such key. Did you mean 'finetune.l1_fm'?",
+        "pipeline.densse: there is no such key. Did you mean 'dense'?",
+        "samplr: there is no such key. Did you mean 'sampler'?",
+        "seeds: Input should be greater than or equal to 1 (got 0).",
+        "space.finetun.l1_fm: the configuration has no value 'finetun.l1_fm'. "
+        "Did you mean 'finetune.l1_fm'?",
+        "space.dense.lr: Input should be greater than 0 (got -1).",
+        "space.dense.epochs: `values` is empty: a parameter needs at least one value "
+        "(got {'values': []}).",
+        "space.dense.batch: a range needs both `low` and `high` (got {'low': 8}).",
+        "objectives.sid: Input should be 'max' or 'min' (got 'up').",
+        "stages.dense.cpu: Input should be greater than 0 (got 0).",
+    }
+    assert expected <= set(found), expected - set(found)
+    rest = sorted(line.split(":")[0] for line in set(found) - expected)
+    assert rest == ["name", "objectives.accurracy", "pipeline.select", "stages.selekt"]
+    assert sum("Did you mean 'accuracy'" in line for line in found) == 1
+    assert sum("Did you mean 'select'" in line for line in found) == 1
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({}, "give either `values"),
+        ({"values": [1], "low": 0, "high": 1}, "give either `values"),
+        ({"values": [1, 1.0]}, "holds a value twice"),
+        ({"values": [1], "log": True}, "go with `low` and `high`"),
+        ({"values": [1], "step": 1}, "go with `low` and `high`"),
+        ({"values": ["1"]}, "valid number (got '1')"),
+        ({"values": [True]}, "valid number (got True)"),
+        ({"values": [None]}, "(got None)"),
+        ({"values": [float("nan")]}, "finite number"),
+        ({"low": 2, "high": 1}, "`low` (2) must be below `high` (1)"),
+        ({"low": 0, "high": 1, "log": True}, "`log` needs a `low` above 0"),
+        ({"low": 1, "high": 2, "log": True, "step": 1}, "exclude each other"),
+        ({"low": 0.1, "high": 1, "step": 0}, "`step` must be above 0"),
+        ({"low": 0.1, "high": float("inf")}, "`high` must be a finite number, not inf"),
+        ({"low": 0.1, "high": 1, "step": float("nan")}, "`step` must be a finite number, not nan"),
+        ({"low": -1, "high": 1, "step": 1}, "greater than 0 (got -1)"),
+        ({"low": 0.1, "high": 1}, "a grid needs `values`, or a `step`"),
+        ({"low": 0.1, "high": 1, "step": 1e-12}, f"configurations, more than {MAX_GRID}"),
+        ({"vals": [1]}, "there is no such key"),
+        ([1, 2], "valid dictionary"),
+    ],
+)
+def test_entries_that_cannot_be(entry: object, message: str) -> None:
+    found = errors({"name": "a", "space": {"dense.lr": entry}})
+    assert all(line.startswith("space") for line in found)
+    assert any(message in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"space": {}}, "space: Dictionary should have at least 1 item"),
+        ({"space": None}, "space: Input should be a valid dictionary"),
+        ({"space": {"adapter.hidden": {"low": 1, "high": 10**9}}}, "has 1000000000 config"),
+        (
+            {"space": {"adapter.hidden": {"low": 8, "high": 64, "step": 2.5}}},
+            "adapter.hidden takes whole numbers, so `step` must be one (got 2.5)",
+        ),
+        ({"space": {"adapter.hidden": {"values": [8.5]}}}, "valid integer (got 8.5)"),
+        ({"space": {"select.solver": {"values": ["cplex"]}}}, "'gurobi' or 'highs' (got 'cplex')"),
+        (
+            {
+                "space": {
+                    "dense.lr": {"values": [0.1]},
+                    "both": {"paths": ["dense.lr"], "values": [1]},
+                }
+            },
+            "space.both: 'dense.lr' is also set by 'dense.lr'",
+        ),
+        (
+            {"space": {"split.validation": {"values": [0, 0.2]}}},
+            "split.validation cannot be searched",
+        ),
+        ({"pipeline": []}, "pipeline: Input should be a valid dictionary"),
+        ({"pipeline": {"select": {"features": 600}}}, "select.features = 600 is more than"),
+        ({"pipeline": {"split": {"validation": 0}}}, "0 leaves nothing to search on"),
+        ({"pipeline": {"split": {"validation": 0.6}}}, "less than or equal to 0.5 (got 0.6)"),
+        ({"pipeline": {"dense": {"lr": float("inf")}}}, "finite number"),
+        ({"trials": 5}, "the grid has 2 configurations (got 5)"),
+        ({"sampler": "tpe"}, "the sampler 'tpe' needs a number of trials"),
+        ({"sampler": "bayes"}, "'grid', 'random', 'tpe' or 'nsga2' (got 'bayes')"),
+        ({"seeds": "3"}, "seeds: Input should be a valid integer (got '3')"),
+        ({"seeds": True}, "seeds: Input should be a valid integer (got True)"),
+        ({"objectives": {}}, "objectives: Dictionary should have at least 1 item"),
+        ({"protocol": "test"}, "protocol: Input should be 'validation' or 'paper'"),
+        ({"name": "../a"}, "name: String should match pattern"),
+        ({"name": "_artifacts"}, "name: String should match pattern"),
+        (
+            {"stages": {"dense": {"cpu": float("inf")}}},
+            "stages.dense.cpu: Input should be a finite",
+        ),
+        ({1: 2}, "1: Keys should be strings"),
+    ],
+)
+def test_studies_that_cannot_be(changes: dict[Any, Any], message: str) -> None:
+    found = errors(spaced() | changes)
+    assert any(message in line for line in found), found
+
+
+def test_missing_keys_are_named() -> None:
+    assert errors({}) == ["name: this key is required.", "space: this key is required."]
+
+
+@pytest.mark.parametrize("content", [None, [], "text", 3])
+def test_a_study_is_a_mapping(content: object) -> None:
+    with pytest.raises(ConfigError, match=r"x.yaml must be a mapping with the keys name"):
+        parse_study(content, "x.yaml")
+
+
+def test_the_combinations_of_a_grid_are_checked() -> None:
+    space = {
+        "adapter.features": {"values": [32, 64]},
+        "select.features": {"values": [16, 48]},
+    }
+    (line,) = errors({"name": "a", "space": space})
+    assert line == (
+        "space: with {'adapter.features': 32, 'select.features': 48}, select.features = 48 is "
+        "more than the adapter.features = 32 there are to select from."
+    )
+
+
+def test_a_path_shared_by_two_values_of_different_types() -> None:
+    entry = {"paths": ["finetune.l1_fm", "dense.batch"], "values": [1, 2]}
+    spec = parse_study({"name": "a", "space": {"both": entry}}, "x")
+    chosen = [settings(spec.parameters, point) for point in grid(spec.parameters)]
+    assert chosen == [{"finetune.l1_fm": v, "dense.batch": v} for v in (1, 2)]
+    assert [type(value) for value in chosen[0].values()] == [float, int]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: &x a\nspace: *x\n", r"aliases \(\*name\) are refused"),
+        ("a: &a [x, x]\nb: &b [*a, *a]\n", "aliases"),
+        ("name: a\nname: b\n", "the key 'name' stands twice"),
+        ("space: {dense.lr: {low: 1, low: 2}}\n", "the key 'low' stands twice"),
+        ("? [a]\n: b\n", "a key must be a word"),
+        ("name: 2020-13-45\n", "month must be in 1..12"),
+        ("name: " + "9" * 5000, "no valid YAML"),
+        ("name: !!python/object/apply:os.system [x]\n", "could not determine a constructor"),
+        ("a: " + "[" * 9000, "nested too deeply|no valid YAML"),
+        ("a: [1\n", "no valid YAML"),
+        ("name: a\n---\nname: b\n", "single document"),
+        ("\x00", "no valid YAML"),
+    ],
+)
+def test_yaml_that_is_refused(load: Callable[[str], StudySpec], text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(text)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nothing.yaml cannot be read: .*No such file"):
+        load_study(tmp_path / "nothing.yaml")
+    with pytest.raises(ConfigError, match=r"cannot be read: .*directory"):
+        load_study(tmp_path)
+    (tmp_path / "binary.yaml").write_bytes(b"name: \xff\xfe\n")
+    with pytest.raises(ConfigError, match=r"binary.yaml cannot be read: .*utf-8"):
+        load_study(tmp_path / "binary.yaml")
+    (tmp_path / "huge.yaml").write_text("#" * (MAX_BYTES + 1))
+    with pytest.raises(ConfigError, match=rf"more than {MAX_BYTES} bytes"):
+        load_study(tmp_path / "huge.yaml")
+
+
+def test_whole_numbers_and_fractions_are_one_value(load: Callable[[str], StudySpec]) -> None:
+    keys = []
+    for one, tenth in (("1", "0.1"), ("1.0", "1e-1"), ("1e0", "1.0e-1")):
+        spec = load(
+            f"name: a\npipeline: {{finetune: {{l1_fv: {one}}}, dense: {{lr: {tenth}}}}}\n"
+            f"space: {{finetune.l1_fm: {{values: [{one}]}}, select.gap: {{values: [{tenth}]}}}}\n"
+        )
+        (chosen,) = grid(spec.parameters)
+        config = with_values(spec.pipeline, settings(spec.parameters, chosen))
+        keys.append(stage_keys(config, "f", 0))
+    assert keys[0] == keys[1] == keys[2]
+
+
+def test_the_papers_protocol_trains_on_everything() -> None:
+    spec = parse_study(spaced(protocol="paper"), "x")
+    assert spec.pipeline.split.validation == 0
+    assert spec.objective_split == "test"
+    assert parse_study(spec.canonical(), "x") == spec
+
+
+NUMBERS = st.floats(min_value=1e-6, max_value=1e6)
+
+
+@given(
+    lr=NUMBERS,
+    epochs=st.integers(1, 10**6),
+    values=st.lists(NUMBERS, min_size=1, max_size=4, unique=True),
+    low=st.integers(1, 50),
+    width=st.integers(1, 50),
+    seeds=st.integers(1, 1000),
+    paper=st.booleans(),
+)
+def test_canonical_form_is_the_study(
+    lr: float,
+    epochs: int,
+    values: list[float],
+    low: int,
+    width: int,
+    seeds: int,
+    paper: bool,
+) -> None:
+    spec = parse_study(
+        {
+            "name": "a",
+            "pipeline": {"dense": {"lr": lr, "epochs": epochs}},
+            "space": {
+                "finetune.l1_fm": {"values": values},
+                "evaluate.sid_k": {"low": low, "high": low + width},
+            },
+            "seeds": seeds,
+            "protocol": "paper" if paper else "validation",
+        },
+        "x",
+    )
+    stored = json.loads(json.dumps(spec.canonical()))
+    again = parse_study(stored, "study.json")
+    assert again == spec
+    assert again.canonical() == spec.canonical()
+    assert differences(stored, again.canonical()) == []
+    assert spec.configurations == len(values) * (width + 1)
+
+
+def test_differences_name_every_path() -> None:
+    old = parse_study(spaced(seeds=2), "x").canonical()
+    new = parse_study(
+        spaced(
+            seeds=4,
+            pipeline={"dense": {"lr": 0.5}},
+            space={"finetune.l1_fm": {"values": [0, 2]}, "finetune.l1_fv": {"values": [1]}},
+        ),
+        "x",
+    ).canonical()
+    lines = differences(old, new)
+    assert lines[0] == "pipeline.dense.lr: 0.001 before, 0.5 now"
+    assert lines[1] == "seeds: 2 before, 4 now"
+    assert lines[2] == "space.finetune.l1_fm.values: [0, 1] before, [0, 2] now"
+    assert lines[3].startswith("space.finetune.l1_fv: None before, {")
+    assert differences(old, old) == []
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 9))
+def test_a_stepped_range_stays_inside_and_keeps_its_ends(low: int, width: int, step: int) -> None:
+    entry = {"low": low, "high": low + width, "step": step}
+    spec = parse_study({"name": "a", "space": {"dense.batch": entry}}, "x")
+    levels = [point["dense.batch"] for point in grid(spec.parameters)]
+    assert levels == list(range(low, low + width + 1, step))
+
+
+def test_a_grid_is_every_combination_once() -> None:
+    space = {
+        "finetune.l1_fm": {"values": [0, 1, 2]},
+        "dense.div": {"low": 0, "high": 1, "step": 0.25},
+    }
+    spec = parse_study({"name": "a", "space": space}, "x")
+    points = [tuple(point.values()) for point in grid(spec.parameters)]
+    assert len(points) == len(set(points)) == spec.configurations == 15
+    assert {div for _, div in points} == {0, 0.25, 0.5, 0.75, 1}
+
+
+@pytest.mark.parametrize("file", STUDIES, ids=lambda path: path.stem)
+def test_every_study_file_is_right(file: Path) -> None:
+    spec = load_study(file)
+    first = file.read_text(encoding="utf-8").splitlines()[0]
+    command = f"# python cli.py study launch {file.relative_to(ROOT).as_posix()}"
+    assert first == command or first.startswith(command + " ")
+    assert spec.description
+    assert spec.configurations >= 1
+    assert set(flatten(spec.pipeline)) == set(flatten(PipelineConfig()))
+
+
+def test_there_are_studies() -> None:
+    assert STUDIES

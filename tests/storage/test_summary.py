@@ -1,0 +1,171 @@
+"""Rows to configurations: means, their uncertainty, and who may be on the front."""
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from qpmstudy.config import flatten, with_values
+from storage.front import write_front
+from storage.layout import StudyFolder
+from storage.results import ResultTable, schema
+from storage.study import StudySpec, grid, parse_study
+from storage.study.space import settings
+from storage.summary import belongs, estimate, searched_values, summarise
+
+
+def study(**changes: Any) -> StudySpec:
+    content = {
+        "name": "s",
+        "space": {
+            "finetune.l1_fm": {"values": [0, 1, 2, 3]},
+            "k": {"paths": ["select.per_class", "evaluate.sid_k"], "values": [5]},
+        },
+        "seeds": 2,
+    }
+    return parse_study(content | changes, "s.yaml")
+
+
+def rows(
+    tmp_path: Path, spec: StudySpec, figures: dict[int, list[tuple[float | None, float | None]]]
+) -> list[dict[str, Any]]:
+    """Return committed rows; `figures` has (accuracy, plausibility) of each trial's seeds."""
+    table = ResultTable(tmp_path / "results")
+    for trial, seeds in figures.items():
+        config = with_values(spec.pipeline, settings(spec.parameters, grid(spec.parameters)[trial]))
+        for seed, (accuracy, plausibility) in enumerate(seeds):
+            row = {
+                "study": "s",
+                "trial": trial,
+                "seed": seed,
+                "status": "COMPLETE",
+                **flatten(config),
+                "accuracy": accuracy,
+                "plausibility": plausibility,
+                "test_accuracy": accuracy,
+                "qp_gap": 0.01,
+            }
+            table.commit(row, schema(("test",)))
+    return table.rows()
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=8))
+def test_mean_and_standard_error(values: list[float]) -> None:
+    found = estimate(values)
+    assert found.mean == pytest.approx(np.mean(values), abs=1e-12)
+    expected = np.std(values, ddof=1) / np.sqrt(len(values))
+    assert found.standard_error == pytest.approx(expected, abs=1e-9)
+
+
+def test_estimates_that_are_not_there() -> None:
+    assert estimate([0.5]).mean == 0.5
+    assert math.isnan(estimate([0.5]).standard_error)
+    assert math.isnan(estimate([0.5, None]).mean)
+    assert math.isnan(estimate([]).mean)
+    assert str(estimate([0.5, 0.7])) == "60.0 ±10.0"
+    assert str(estimate([0.5])) == "50.0"
+    assert str(estimate([None])) == "-"
+
+
+def test_the_front_is_of_means(tmp_path: Path) -> None:
+    spec = study()
+    figures = {
+        0: [(0.9, 0.2), (0.7, 0.4)],  # best accuracy
+        1: [(0.7, 0.5), (0.7, 0.5)],
+        2: [(0.9, 0.3), (0.3, 0.5)],  # dominated by 1, though its first seed is not
+        3: [(0.5, 0.9), (0.6, 0.7)],
+    }
+    found = summarise(rows(tmp_path, spec, figures), spec)
+    assert [c.trial for c in found] == [0, 1, 2, 3]
+    assert [c.on_front for c in found] == [True, True, False, True]
+    for c in found:
+        expected = np.mean(figures[c.trial], axis=0)
+        assert c.estimates["accuracy"].mean == pytest.approx(expected[0])
+        assert c.estimates["plausibility"].mean == pytest.approx(expected[1])
+        assert (c.complete, c.failed, c.errors) == (2, 0, ())
+        assert c.searched == {"finetune.l1_fm": float(c.trial), "k": 5}
+    names = list(found[0].estimates)
+    assert names[:2] == ["accuracy", "plausibility"]
+    assert {"test_accuracy", "qp_gap"} < set(names)
+    assert not {"seed", "trial", "committed", "finetune.l1_fm"} & set(names)
+
+
+def test_a_minimised_objective(tmp_path: Path) -> None:
+    spec = study(objectives={"accuracy": "max", "plausibility": "min"})
+    figures = {0: [(0.9, 0.1)] * 2, 1: [(0.8, 0.9)] * 2, 2: [(0.7, 0.05)] * 2}
+    found = summarise(rows(tmp_path, spec, figures), spec)
+    assert [c.on_front for c in found] == [True, False, True]
+
+
+def test_unfinished_configurations_are_not_on_the_front(tmp_path: Path) -> None:
+    spec = study()
+    figures: dict[int, list[tuple[float | None, float | None]]] = {
+        0: [(0.99, 0.99)],  # a seed is missing
+        1: [(0.5, 0.5), (0.5, 0.5)],
+        2: [(0.9, None), (0.9, 0.9)],  # no Plausibility for one seed
+        3: [(0.99, 0.99)],
+    }
+    made = rows(tmp_path, spec, figures)
+    made.append({**made[-1], "seed": 1, "status": "FAIL", "error": "broke", "accuracy": None})
+    found = summarise(made, spec)
+    assert [c.on_front for c in found] == [False, True, False, False]
+    assert [(c.complete, c.failed) for c in found] == [(1, 0), (2, 0), (2, 0), (1, 1)]
+    assert found[3].errors == ("broke",)
+    assert found[3].estimates["accuracy"].mean == 0.99
+
+
+def test_no_rows_and_only_failures(tmp_path: Path) -> None:
+    spec = study()
+    assert summarise([], spec) == []
+    made = rows(tmp_path, spec, {0: [(0.1, 0.1)]})
+    (found,) = summarise([{**made[0], "status": "FAIL", "error": "x"}], spec)
+    assert math.isnan(found.estimates["accuracy"].mean)
+    assert not found.on_front
+
+
+def test_a_row_belongs_to_what_the_ledger_chose(tmp_path: Path) -> None:
+    spec = study()
+    (row,) = rows(tmp_path, spec, {1: [(0.1, 0.1)]})
+    assert searched_values(row, spec) == {"finetune.l1_fm": 1.0, "k": 5}
+    assert belongs(row, spec, {"finetune.l1_fm": 1, "k": 5})
+    assert not belongs(row, spec, {"finetune.l1_fm": 2, "k": 5})
+    assert not belongs({**row, "evaluate.sid_k": 4}, spec, {"finetune.l1_fm": 1, "k": 5})
+
+
+def test_the_front_as_files(tmp_path: Path) -> None:
+    spec = study()
+    figures = {0: [(0.9, 0.2), (0.7, 0.4)], 1: [(0.7, 0.5), (0.5, 0.5)], 2: [(0.4, 0.1)]}
+    folder = StudyFolder(tmp_path / "s")
+    found = summarise(rows(tmp_path, spec, figures), spec)
+    picture, table = write_front(found, spec, folder)
+    assert (picture.name, table.name) == ("pareto.png", "pareto.csv")
+    with Image.open(picture) as image:
+        assert image.format == "PNG"
+        assert min(image.size) > 300
+    lines = list(csv.DictReader(table.read_text().splitlines()))
+    assert [line["trial"] for line in lines] == ["0", "1", "2"]
+    assert [line["on_front"] for line in lines] == ["True", "True", "False"]
+    assert float(lines[0]["accuracy"]) == pytest.approx(0.8)
+    assert float(lines[0]["accuracy_standard_error"]) == pytest.approx(0.1)
+    assert float(lines[1]["finetune.l1_fm"]) == 1
+    assert lines[2]["complete"] == "1"
+
+
+def test_a_picture_needs_two_objectives(tmp_path: Path) -> None:
+    spec = study(objectives={"accuracy": "max"})
+    found = summarise(rows(tmp_path, spec, {0: [(0.9, 0.2)] * 2}), spec)
+    assert [path.name for path in write_front(found, spec, StudyFolder(tmp_path))] == ["pareto.csv"]
+
+
+def test_an_empty_front_can_be_written(tmp_path: Path) -> None:
+    picture, table = write_front([], study(), StudyFolder(tmp_path))
+    assert picture.stat().st_size > 1000
+    header = table.read_text().splitlines()
+    assert len(header) == 1
+    assert header[0].startswith("trial,on_front,complete,failed,finetune.l1_fm,k,accuracy,")
