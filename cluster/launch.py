@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 # Before ray: it reads its environment when it is imported.
@@ -17,7 +17,7 @@ from cluster.coordinator import TrialCoordinator
 from cluster.plan import Job, Plan, reconcile, settle
 from cluster.replicate import StudyContext
 from cluster.reporter import Reporter, best_so_far, duration, tally_lines, trial_line
-from cluster.search import ErrorLog, LedgerSearch
+from cluster.search import ATTEMPTS, ErrorLog, LedgerSearch
 from cluster.shared_embeddings import share
 from cluster.stage_ledger import start_ledger
 from cluster.trial_ledger import TrialLedger
@@ -77,6 +77,8 @@ def launch(
         ledger = TrialLedger(folder.ledger, spec)
         plan = reconcile(spec, ledger, folder.results, retry_failed)
         reporter.line(_opening(spec, plan))
+        for note in spec.notes():
+            reporter.line(f"note: {note}")
         unfinished = 0
         if plan.jobs:
             run = _Run(spec, root, folder, ledger, plan, reporter)
@@ -131,7 +133,6 @@ class _Run:
     _stage_ledger: Any = None
     _running: int = 0
     _ended: int = 0
-    _unfinished: int = 0
     _slots: int = 1
     _front: str = "no front yet"
     _snapshot: dict[str, Any] = field(default_factory=dict)
@@ -149,14 +150,13 @@ class _Run:
                 base=self.spec.pipeline,
                 parameters=self.spec.parameters,
             )
+            search = LedgerSearch(self.spec, self.ledger, self.plan, self._on_start, self._on_end)
             tuner = tune.Tuner(
                 # Memory alone: a coordinator that waits must hold no CPU or GPU.
                 tune.with_resources(trainable, {"memory": COORDINATOR_BYTES}),
                 tune_config=tune.TuneConfig(
-                    search_alg=LedgerSearch(
-                        self.spec, self.ledger, self.plan, self._on_start, self._on_end
-                    ),
-                    num_samples=self.plan.jobs,
+                    search_alg=search,
+                    num_samples=-1,  # until the search says that it is finished
                     max_concurrent_trials=self._parallel(),
                     reuse_actors=True,
                 ),
@@ -165,7 +165,6 @@ class _Run:
                     storage_path=disposable,
                     verbose=2 if verbose else 0,
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                    failure_config=tune.FailureConfig(max_failures=2),
                     callbacks=[ErrorLog()],
                 ),
             )
@@ -175,7 +174,12 @@ class _Run:
         for line in tally_lines(self._snapshot["tally"]):
             self.reporter.line(line)
             logger.info(line)
-        return self._unfinished
+        for job in search.abandoned:
+            self.reporter.line(
+                f"trial {job.number} is unfinished: its coordinator died {ATTEMPTS} times, see "
+                f"{self.folder.log}; launch again to go on with it"
+            )
+        return len(search.abandoned)
 
     def _context(self) -> StudyContext:
         embeddings = {
@@ -200,17 +204,14 @@ class _Run:
     def _on_start(self, job: Job) -> None:
         self._running += 1
 
-    def _on_end(self, job: Job) -> None:
+    def _on_end(self, job: Job) -> Job | None:
+        """Settle a job whose rows are all there; return what is left of one that is not."""
         self._running -= 1
         rows = self.folder.results.rows()
         mine = [row for row in rows if row["trial"] == job.number]
-        if len(mine) < self.spec.seeds:
-            self._unfinished += 1
-            self.reporter.line(
-                f"trial {job.number}: its coordinator died (see {self.folder.log}); launch again "
-                "to go on with it"
-            )
-            return
+        missing = tuple(set(range(self.spec.seeds)) - {row["seed"] for row in mine})
+        if missing:
+            return replace(job, seeds=missing)
         settle(self.spec, self.ledger, job, mine)
         self._ended += 1
         configurations = summarise(rows, self.spec)
@@ -219,6 +220,7 @@ class _Run:
         line = trial_line(this, self.spec)
         self.reporter.line(f"[{self._ended}/{self.plan.jobs}] {line}{self._left()}")
         logger.info(line)
+        return None
 
     def _moving(self) -> AbstractContextManager[None]:
         status: Callable[[], str] = self._status

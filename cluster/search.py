@@ -4,6 +4,7 @@ Tune's own record of trials is disposable; the ledger and the committed rows are
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from cluster.plan import Job, Plan
 from cluster.trial_ledger import TrialLedger
 from storage.study import StudySpec
 
-JobListener = Callable[[Job], None]
+ATTEMPTS = 3  # at one job within one launch
 
 logger = logging.getLogger(__name__)
 
@@ -34,31 +35,40 @@ def _error(trial: Any) -> str:
 
 
 class LedgerSearch(Searcher):
-    """Deals the unfinished jobs of earlier launches first, then new configurations."""
+    """Deals the unfinished jobs of earlier launches first, then new configurations.
+
+    What a lost coordinator left of its job is dealt again, to another one, a few times:
+    Tune's own recovery gives up on a trial that is lost while it is being set up.
+    """
 
     def __init__(
         self,
         spec: StudySpec,
         ledger: TrialLedger,
         plan: Plan,
-        on_start: JobListener,
-        on_end: JobListener,
+        on_start: Callable[[Job], None],
+        on_end: Callable[[Job], Job | None],
     ) -> None:
+        """`on_end` settles a job and returns what is left of it to do, or None."""
         super().__init__()
         self._spec, self._ledger = spec, ledger
         self._queue = list(plan.unfinished)
         self._undealt = plan.undealt
         self._running: dict[str, Job] = {}
+        self._losses: Counter[int] = Counter()
+        self.abandoned: list[Job] = []
         self._on_start, self._on_end = on_start, on_end
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """Return the next job as Tune's trial configuration, or that there are no more."""
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Return the next job as Tune's trial configuration, or that there is none (yet)."""
         if self._queue:
             job = self._queue.pop(0)
         elif self._undealt:
             self._undealt -= 1
             trial = self._ledger.deal()
             job = Job(trial.number, trial.chosen, tuple(range(self._spec.seeds)))
+        elif self._running:
+            return None  # one of them may be lost and come back
         else:
             finished: str = Searcher.FINISHED
             return finished
@@ -70,7 +80,15 @@ class LedgerSearch(Searcher):
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Settle a job whose coordinator ended, whether well or not."""
-        self._on_end(self._running.pop(trial_id))
+        job = self._running.pop(trial_id)
+        left = self._on_end(job)
+        if left is None:
+            return
+        self._losses[job.number] += 1
+        if self._losses[job.number] < ATTEMPTS:
+            self._queue.append(left)
+        else:
+            self.abandoned.append(left)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing to do: rows carry the results."""

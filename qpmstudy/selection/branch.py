@@ -19,9 +19,11 @@ from qpmstudy.selection.search import Candidate, Search
 
 _STEPS = 60
 """L-BFGS steps a round; cuts are sought after each round."""
-_ROOT_ROUNDS, _NODE_ROUNDS = 40, 3
-_START, _FINEST, _SHRINK = 0.1, 0.0005, 0.6
-"""Smoothing, in units of the mean profit of a selected feature: first, last, factor a round."""
+_ROOT_ROUNDS, _NODE_ROUNDS = 60, 3
+_START, _FINEST, _SHRINK = 0.03, 0.0005, 0.6
+"""Smoothing, in units of the mean profit of a selected feature: first, last, factor."""
+_STALLED = 0.15
+"""Smoothing is refined when a round gains less than this share of what smoothing hides."""
 _TRY_EVERY = 5
 """Rounds at the root between two searches that start from the multipliers' choice."""
 _WARM = 0.001
@@ -141,7 +143,7 @@ class BranchAndBound:
         size = abs(self.best.objective) or 1.0
         per_feature = size / self.problem.n_features
         per_entry = size / (self.problem.per_class * self.problem.relevance.shape[1])
-        theta = _START if root else _WARM
+        theta, slow = (_START, _SLOW / 4) if root else (_WARM, _SLOW)
         best, best_r = math.inf, np.zeros(0)
         for rounds in range(1, 1 + (_ROOT_ROUNDS if root else _NODE_ROUNDS)):
             smooth = relaxation.minimise(theta * per_feature, 2 * theta * per_entry, _STEPS)
@@ -155,9 +157,10 @@ class BranchAndBound:
             if missing <= 0 or self._late():
                 break
             n_cuts = relaxation.add_cuts()
-            if gained + blur < _SLOW * missing or (not n_cuts and theta == _FINEST):
+            if gained + blur < slow * missing or (not n_cuts and theta == _FINEST):
                 break
-            theta = max(theta * _SHRINK, _FINEST)
+            if gained < _STALLED * blur:
+                theta = max(theta * _SHRINK, _FINEST)
         if best > self._target:
             self._try(relaxation, best_r)
         return best, best_r

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 
 _VIOLATION = 0.02
 """Cuts violated by less than this are not worth their multiplier."""
-_MOST_CUTS = 400
+_MOST_CUTS = 1000
 """Cuts added at once, the most violated first."""
 
 

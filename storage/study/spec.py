@@ -82,6 +82,23 @@ class StudySpec(Frozen):
             for backbone in choices["embeddings.backbone"] or [base.backbone]
         ]
 
+    def notes(self) -> list[str]:
+        """Return what whoever asks this question should know before reading the answer."""
+        searched = {path for parameter in self.parameters for path in parameter.paths}
+        notes = []
+        if {"finetune.l1_fm", "finetune.l1_fv"} <= searched:
+            notes.append(
+                "finetune.l1_fm and finetune.l1_fv are one loss here (features end in a ReLU and "
+                "are pooled by their mean): only their sum matters"
+            )
+        if self.protocol == "paper":
+            notes.append(
+                "protocol: paper searches on the test split, so test figures are optimistic"
+            )
+        if self.seeds == 1:
+            notes.append("with one seed there is no standard error: differences may be chance")
+        return notes
+
     def canonical(self) -> dict[str, Any]:
         """Return the specification as JSON types, with every default written out."""
         content: dict[str, Any] = self.model_dump(mode="json")

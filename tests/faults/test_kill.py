@@ -110,7 +110,7 @@ def test_killed_driver_goes_on_to_the_same_rows(
     assert [trial.state.name for trial in ledger.trials] == ["COMPLETE"] * 4
 
 
-@pytest.mark.parametrize("victim", ["ray::finetune", "ray::TrialCoordinator"])
+@pytest.mark.parametrize("victim", ["ray::finetune", "ray::ResourceTrainable.train"])
 def test_killed_process_of_a_trial_does_not_fail_it(
     embedded: Path, tmp_path: Path, uninterrupted: list[dict[str, object]], victim: str
 ) -> None:
@@ -119,15 +119,16 @@ def test_killed_process_of_a_trial_does_not_fail_it(
     study = smoke_study(tmp_path, values=VALUES, epochs=EPOCHS)
     process = start("study", "launch", study, "--root", mine)
 
-    def victims() -> list[int]:
-        return [
-            p.pid
-            for p in psutil.process_iter(["cmdline"])
-            if " ".join(p.info["cmdline"] or []).startswith(victim)
-        ]
+    found: list[int] = []
 
-    wait_for(victims, process)
-    os.kill(victims()[0], signal.SIGKILL)
+    def a_victim_is_up() -> list[int]:
+        for candidate in psutil.process_iter(["cmdline"]):
+            if " ".join(candidate.info["cmdline"] or []).startswith(victim):
+                found.append(candidate.pid)
+        return found
+
+    wait_for(a_victim_is_up, process)
+    os.kill(found[0], signal.SIGKILL)
     out, err = process.communicate(timeout=400)
     assert process.returncode == 0, err + out
     assert facts(mine) == uninterrupted

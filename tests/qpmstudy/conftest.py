@@ -4,7 +4,12 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image, ImageDraw
 
+from qpmstudy.adapter import Adapter
+from qpmstudy.backbones import open_backbone
+from qpmstudy.classifier import Classifier
 from qpmstudy.config import (
     AdapterConfig,
     DenseConfig,
@@ -15,6 +20,8 @@ from qpmstudy.config import (
     SplitConfig,
 )
 from qpmstudy.embeddings import Embeddings
+from qpmstudy.heads import SparseHead
+from qpmstudy.inference import InterpretableModel
 from qpmstudy.pipeline import run_pipeline
 from qpmstudy.stages import StageOutput
 
@@ -76,3 +83,43 @@ def tiny_config() -> PipelineConfig:
 def outputs(tiny_config: PipelineConfig, embeddings: Embeddings) -> dict[str, StageOutput]:
     """Every stage of one run with seed 0; not to be changed."""
     return run_pipeline(tiny_config, embeddings, seed=0)
+
+
+NAMES = ("owl", "wren", "gull")
+ASSIGNMENT = torch.tensor([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]], dtype=torch.bool)
+
+
+@pytest.fixture(scope="session")
+def small_model() -> InterpretableModel:
+    """Three classes, four features, a real backbone, and weights that nobody trained."""
+    generator = torch.Generator().manual_seed(5)
+    mean, std = (torch.rand(4, generator=generator) for _ in range(2))
+    backbone = open_backbone("patch-descriptor")
+    return InterpretableModel(
+        classifier=Classifier(
+            Adapter(96, 8, 4, 2, generator), SparseHead(ASSIGNMENT, mean, std + 0.1)
+        ).eval(),
+        backbone=backbone,
+        class_names=NAMES,
+        grid=backbone.grid,
+        peak=torch.full((4,), 2.0),
+        selected=(3, 5, 11, 40),
+        record={
+            "shape": {"in_dim": 96, "hidden": 8, "features": 4, "depth": 2},
+            "class_names": list(NAMES),
+            "selected": [3, 5, 11, 40],
+            "backbone": {
+                "name": backbone.name,
+                "weight_hash": backbone.weight_hash,
+                "grid": list(backbone.grid),
+            },
+        },
+    )
+
+
+@pytest.fixture(scope="session")
+def picture() -> Image.Image:
+    """A wide picture with a bright disc left of its middle."""
+    image = Image.new("RGB", (260, 200), (30, 90, 40))
+    ImageDraw.Draw(image).ellipse((60, 60, 120, 120), fill=(240, 220, 40))
+    return image

@@ -1,7 +1,7 @@
 """Tiny birds, their embeddings, and a finished study on them that no cluster ran."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from qpmstudy.embeddings import Embeddings
 from qpmstudy.pipeline import STAGES, run_stage, stage_keys
 from qpmstudy.stages import StageOutput
 from storage import extraction
-from storage.embeddings import EmbeddingStore
+from storage.embeddings import EmbeddingStore, open_store
 from storage.layout import StorageRoot
 from storage.results import schema
 from storage.rows import stage_columns
@@ -79,8 +79,6 @@ class Finished:
 @pytest.fixture(scope="session")
 def finished(birds_root: StorageRoot) -> Finished:
     """Every stage and row of a study of two configurations and two seeds."""
-    from storage.embeddings import open_store
-
     spec = parse_study(STUDY, "tiny.yaml")
     store = open_store(
         birds_root.embeddings("birds", "patch-descriptor"), "birds", "patch-descriptor"
@@ -151,12 +149,11 @@ def toy() -> Callable[..., Toy]:
 
 
 @pytest.fixture
-def small_shards(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two images of the toy backbone a shard, embedded one by one."""
     monkeypatch.setattr(extraction, "CHUNK_BYTES", 2 * 4 * 3 * 2)
     monkeypatch.setattr(extraction, "SHARD_BYTES", 2 * 4 * 3 * 2)
     monkeypatch.setattr(extraction, "EMBED_BATCH", 1)
-    yield
 
 
 @pytest.fixture

@@ -132,7 +132,7 @@ def test_a_changed_byte_is_refused(own_copy: Any, tmp_path: Path, file: str) -> 
     with pytest.raises(DataError, match="is damaged"):
         load_model(folder)
     path.unlink()
-    with pytest.raises(DataError, match="is missing|is no exported model"):
+    with pytest.raises(DataError, match=r"is missing|is no exported model"):
         load_model(folder)
 
 

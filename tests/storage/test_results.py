@@ -146,7 +146,7 @@ def test_half_written_files_are_not_rows(table: ResultTable) -> None:
 
 
 def test_an_unknown_column_is_our_own_bug(table: ResultTable) -> None:
-    with pytest.raises(AssertionError, match="outside the schema: .'speed'"):
+    with pytest.raises(AssertionError, match=r"outside the schema: \['speed'\]"):
         table.commit(complete(0, 0, speed=1), SCHEMA)
 
 

@@ -1,0 +1,101 @@
+"""Explanations as files and as the sheet of a trial."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qpmstudy.embeddings import Embeddings
+from qpmstudy.explain import overlay_sheet, write_explanation
+from qpmstudy.explain.local import SIDE
+from qpmstudy.explain.overlays import colour
+from qpmstudy.explain.sheet import SIDE as TILE
+from qpmstudy.inference import InterpretableModel
+from qpmstudy.stages import StageOutput
+
+
+def test_an_explanation_is_files_that_add_up(
+    small_model: InterpretableModel, picture: Image.Image, tmp_path: Path
+) -> None:
+    prediction = small_model.predict(picture)
+    written = write_explanation(small_model, picture, prediction, tmp_path / "out")
+    label = prediction.top(1)[0]
+    numbers = [small_model.selected[feature] for feature in prediction.used(label)]
+    assert {path.name for path in written} == {
+        "combined.png",
+        "overview.png",
+        "explanation.json",
+        *(f"feature-{number}.png" for number in numbers),
+    }
+    assert sorted(written) == sorted((tmp_path / "out").iterdir())
+    for path in written:
+        if path.suffix == ".png":
+            with Image.open(path) as image:
+                assert image.mode == "RGB"
+                assert path.name == "overview.png" or image.size == (SIDE, SIDE)
+    facts = json.loads((tmp_path / "out" / "explanation.json").read_text())
+    assert facts["class"] == small_model.class_names[label]
+    assert facts["logit"] == pytest.approx(float(prediction.logits[label]))
+    assert facts["probability"] == pytest.approx(float(prediction.probabilities[label]))
+    assert [one["feature"] for one in facts["features"]] == numbers
+    total = sum(one["contribution"] for one in facts["features"])
+    assert total == pytest.approx(facts["logit"], abs=1e-4)
+    for position, one in enumerate(facts["features"]):
+        assert one["colour"] == "#{:02x}{:02x}{:02x}".format(*colour(position))
+        assert facts["class"] in one["classes"]
+        column = small_model.selected.index(one["feature"])
+        row, place = one["strongest_patch"]
+        assert int(prediction.feature_maps[:, column].argmax()) == row * 16 + place
+
+
+def test_writing_again_replaces(
+    small_model: InterpretableModel, picture: Image.Image, tmp_path: Path
+) -> None:
+    prediction = small_model.predict(picture)
+    first = write_explanation(small_model, picture, prediction, tmp_path)
+    contents = {path: path.read_bytes() for path in first}
+    assert write_explanation(small_model, picture, prediction, tmp_path) == first
+    assert {path: path.read_bytes() for path in first} == contents
+
+
+def test_a_sheet_has_a_row_an_image(
+    outputs: dict[str, StageOutput], embeddings: Embeddings, tmp_path: Path
+) -> None:
+    evaluated = outputs["evaluate"]
+    ids = evaluated.facts["overlay_ids"]
+    assert isinstance(ids, list)
+    for name in ids:
+        Image.new("RGB", (40, 40), "blue").save(tmp_path / name)
+    page = overlay_sheet(evaluated, tmp_path)
+    assert page.dtype == np.uint8
+    assert page.shape[2] == 3
+    assert page.shape[0] > 3 * TILE
+    assert page.shape[1] > 4 * TILE  # image, all features, and two features
+    first = _first_tile(page)
+    assert (first == (0, 0, 255)).all()
+
+
+def test_an_unreadable_image_is_drawn_on_grey(
+    outputs: dict[str, StageOutput], tmp_path: Path
+) -> None:
+    """Another machine may hold the images: the maps are worth seeing all the same."""
+    evaluated = outputs["evaluate"]
+    missing = overlay_sheet(evaluated, tmp_path / "nowhere")
+    first = _first_tile(missing)
+    assert (first == first[0, 0]).all()
+    assert len(set(first[0, 0].tolist())) == 1
+    assert missing.std() > 10  # but the tiles of features are not plain
+    ids = evaluated.facts["overlay_ids"]
+    assert isinstance(ids, list)
+    (tmp_path / ids[0]).write_bytes(b"no picture")
+    assert np.array_equal(overlay_sheet(evaluated, tmp_path), missing)
+
+
+def _first_tile(page: np.ndarray) -> np.ndarray:
+    """Return the inner part of the first picture, below its caption."""
+    from qpmstudy.explain.captions import CAPTION_HEIGHT, GAP
+
+    top = GAP + CAPTION_HEIGHT
+    return page[top + 5 : top + TILE - 5, GAP + 5 : GAP + TILE - 5]

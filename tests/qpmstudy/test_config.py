@@ -1,0 +1,84 @@
+"""The configuration tree: paths, replacement, and rules between values."""
+
+from dataclasses import FrozenInstanceError, fields
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import pytest
+
+from qpmstudy.config import (
+    AdapterConfig,
+    PipelineConfig,
+    Range,
+    SelectConfig,
+    contradictions,
+    flatten,
+    with_values,
+)
+
+
+def test_every_value_has_a_path_that_sets_it() -> None:
+    before: dict[str, Any] = flatten(PipelineConfig())
+    assert len(before) > 20
+    for path, value in before.items():
+        other: Any = "other" if isinstance(value, str) else value + 1
+        if path == "select.solver":
+            other = "highs"
+        after = flatten(with_values(PipelineConfig(), {path: other}))
+        assert {p for p in after if after[p] != before[p]} == {path}
+        assert after[path] == other
+
+
+def test_several_values_at_once() -> None:
+    config = with_values(PipelineConfig(), {"dense.lr": 0.5, "dense.epochs": 3, "select.gap": 0.1})
+    assert (config.dense.lr, config.dense.epochs, config.select.gap) == (0.5, 3, 0.1)
+    assert config.dense.batch == PipelineConfig().dense.batch
+    assert with_values(config, {}) == config
+
+
+def test_a_path_that_is_none() -> None:
+    with pytest.raises(TypeError, match="speed"):
+        with_values(PipelineConfig(), {"dense.speed": 1})
+    with pytest.raises(AttributeError, match="densse"):
+        with_values(PipelineConfig(), {"densse.lr": 1})
+
+
+def test_a_configuration_cannot_change() -> None:
+    with pytest.raises(FrozenInstanceError, match="lr"):
+        PipelineConfig().dense.lr = 1  # type: ignore[misc]
+
+
+def test_defaults_lie_in_their_ranges() -> None:
+    checked = 0
+    for section in fields(PipelineConfig):
+        kind: Any = get_type_hints(PipelineConfig)[section.name]
+        for name, hint in get_type_hints(kind, include_extras=True).items():
+            marks = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+            for mark in marks:
+                assert isinstance(mark, Range)
+                value = getattr(kind(), name)
+                assert mark.ge is None or value >= mark.ge
+                assert mark.gt is None or value > mark.gt
+                assert mark.le is None or value <= mark.le
+                assert mark.lt is None or value < mark.lt
+                checked += 1
+    assert checked > 15
+
+
+@pytest.mark.parametrize(
+    ("adapter", "features", "per_class", "wrong"),
+    [
+        (512, 50, 5, []),
+        (50, 50, 50, []),
+        (40, 50, 5, ["select.features = 50 is more than the adapter.features = 40"]),
+        (512, 50, 51, ["select.per_class = 51 is more than select.features = 50"]),
+        (2, 3, 4, ["select.features = 3 is more", "select.per_class = 4 is more"]),
+    ],
+)
+def test_contradictions(adapter: int, features: int, per_class: int, wrong: list[str]) -> None:
+    config = PipelineConfig(
+        adapter=AdapterConfig(features=adapter),
+        select=SelectConfig(features=features, per_class=per_class),
+    )
+    found = contradictions(config)
+    assert len(found) == len(wrong)
+    assert all(line.startswith(start) for line, start in zip(found, wrong, strict=True))

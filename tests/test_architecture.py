@@ -1,0 +1,187 @@
+"""Imports go one way, and the science runs where nothing else of ours is installed."""
+
+import ast
+import os
+import subprocess
+import sys
+import tomllib
+import venv
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+LAYERS = ("cli", "cluster", "storage", "qpmstudy")  # each may import those after it
+SCIENCE = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pillow",
+    "safetensors",
+    "schedulefree",
+    "jaxtyping",
+    "matplotlib",
+    "gurobipy",
+)
+NOT_SCIENCE = ("ray", "zarr", "optuna", "pyarrow", "click", "pydantic", "rich", "tensorboard")
+FORBIDDEN = {
+    "qpmstudy": {*NOT_SCIENCE, "yaml"},
+    "storage": {"ray", "optuna", "click", "rich", "tensorboard"},
+    "cluster": {"click"},
+}
+OPTIONAL = {"gurobipy": "qpmstudy/selection/gurobi.py", "highspy": "qpmstudy/selection/highs.py"}
+
+
+def sources() -> Iterator[tuple[str, Path]]:
+    """Yield the layer and path of every module."""
+    yield "cli", ROOT / "cli.py"
+    for layer in LAYERS[1:]:
+        for path in sorted((ROOT / layer).rglob("*.py")):
+            yield layer, path
+
+
+def imported(path: Path) -> set[str]:
+    """Return the first name of every import of a module, wherever in it the import stands."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
+def pyproject() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def test_imports_go_one_way() -> None:
+    seen = dict.fromkeys(LAYERS, 0)
+    for layer, path in sources():
+        above = set(LAYERS[: LAYERS.index(layer)])
+        assert not imported(path) & above, path
+        seen[layer] += 1
+    assert all(seen.values())
+
+
+def test_each_layer_keeps_off_the_libraries_of_others() -> None:
+    for layer, path in sources():
+        assert not imported(path) & FORBIDDEN.get(layer, set()), path
+
+
+def test_optional_solvers_stay_in_their_own_files() -> None:
+    for _, path in sources():
+        for package, home in OPTIONAL.items():
+            if package in imported(path):
+                assert path == ROOT / home
+
+
+def test_every_dependency_is_declared() -> None:
+    """What the code imports and what an installation brings are the same packages."""
+    own = {*sys.stdlib_module_names, *LAYERS}
+    used = set().union(*(imported(path) for _, path in sources())) - own - {"highspy"}
+    providers = metadata.packages_distributions()
+    declared = {Requirement(line).name for line in pyproject()["project"]["dependencies"]}
+    for package in used:
+        assert {name.lower() for name in providers[package]} & declared, package
+
+
+def test_the_linter_checks_the_same_rules() -> None:
+    linter = pyproject()["tool"]["importlinter"]
+    contracts = {contract["type"]: contract for contract in linter["contracts"]}
+    # cli.py is no package, so the linter cannot see it: the tests above do.
+    assert tuple(contracts["layers"]["layers"]) == LAYERS[1:]
+    assert set(linter["root_packages"]) == set(LAYERS[1:])
+    for contract in linter["contracts"]:
+        assert "ignore_imports" not in contract
+        if contract["type"] == "forbidden":
+            (source,) = contract["source_modules"]
+            assert set(contract["forbidden_modules"]) == FORBIDDEN[source]
+
+
+@pytest.mark.slow
+def test_the_linters_contracts_hold() -> None:
+    """Through other modules too, which reading each file by itself cannot see."""
+    linter = Path(sys.executable).with_name("lint-imports")
+    if not linter.exists():
+        pytest.skip("import-linter is not installed (pip install -e '.[dev]')")
+    result = subprocess.run(
+        [linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def closure(names: tuple[str, ...]) -> set[str]:
+    """Return the installed distributions that `names` need, themselves included."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        try:
+            distribution = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue  # a requirement of another platform
+        key = distribution.metadata["Name"].lower()
+        if key not in found:
+            found.add(key)
+            wanted = map(Requirement, distribution.requires or [])
+            waiting += [
+                need.name
+                for need in wanted
+                if need.marker is None or need.marker.evaluate({"extra": ""})
+            ]
+    return found
+
+
+def link(distribution: metadata.Distribution, site: Path) -> None:
+    """Link the top-level files of a distribution into `site`; shared folders one level deeper."""
+    for file in distribution.files or []:
+        depth = 2 if file.parts[0] in ("nvidia", "google") else 1
+        if file.parts[0] in ("..", "bin", "__pycache__") or len(file.parts) < depth:
+            continue
+        target = Path(*file.parts[:depth])
+        source = Path(str(distribution.locate_file(target)))
+        if source.exists() and not (site / target).exists():
+            (site / target).parent.mkdir(exist_ok=True)
+            (site / target).symlink_to(source)
+
+
+@pytest.mark.slow
+def test_the_science_runs_without_the_rest(tmp_path: Path) -> None:
+    """In an environment of the science's requirements alone; the rest really is absent."""
+    venv.create(tmp_path / "bare", with_pip=False, symlinks=True)
+    (site,) = (tmp_path / "bare" / "lib").glob("python*/site-packages")
+    for name in closure(SCIENCE):
+        link(metadata.distribution(name), site)
+    program = (
+        "import importlib.util, sys\n"
+        f"sys.path.append({str(ROOT)!r})\n"
+        f"rest = {(*NOT_SCIENCE, 'yaml')!r}\n"
+        "there = [name for name in rest if importlib.util.find_spec(name)]\n"
+        "assert not there, there\n"
+        "import qpmstudy.pipeline, qpmstudy.report, qpmstudy.plots, qpmstudy.pareto\n"
+        "from qpmstudy.backbones import open_backbone\n"
+        "from qpmstudy.selection import SOLVERS\n"
+        "open_backbone('patch-descriptor'), SOLVERS.get('lagrangian'), SOLVERS.get('gurobi')\n"
+        "ours = {name.partition('.')[0] for name in sys.modules}\n"
+        "assert not ours & {*rest, 'storage', 'cluster'}\n"
+        "print('alone', qpmstudy.pipeline.__file__)\n"
+    )
+    result = subprocess.run(
+        [tmp_path / "bare" / "bin" / "python", "-I", "-c", program],  # -I: no PYTHONPATH
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("alone " + str(ROOT))
