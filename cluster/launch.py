@@ -216,6 +216,7 @@ class _Run:
         self._ended += 1
         configurations = summarise(rows, self.spec)
         self._front = best_so_far(configurations, self.spec)
+        self._poll()
         (this,) = (c for c in configurations if c.trial == job.number)
         line = trial_line(this, self.spec)
         self.reporter.line(f"[{self._ended}/{self.plan.jobs}] {line}{self._left()}")
@@ -227,18 +228,25 @@ class _Run:
         return self.reporter.moving(status)
 
     def _status(self) -> str:
-        try:
-            self._snapshot = ray.get(self._stage_ledger.snapshot.remote(), timeout=5)
-        except Exception:  # the display must never be what ends a study
+        if not self._poll():
             return "waiting for the cluster"
         tally, running = self._snapshot["tally"], self._snapshot["running"]
         shared = sum(counts["reused"] + counts["joined"] for counts in tally.values())
-        computed = sum(counts["computed"] for counts in tally.values())
+        computed = sum(counts["computed"] for counts in tally.values()) - sum(running.values())
         now = ", ".join(f"{count} {stage}" for stage, count in running.items()) or "none"
         return (
-            f"trials {self._ended}/{self.plan.jobs} done, {self._running} running | stages: "
-            f"{now} running, {computed} computed, {shared} reused | {self._front}{self._left()}"
+            f"trials: {self._ended}/{self.plan.jobs} done, {self._running} running{self._left()}\n"
+            f"  stages: {now} running, {computed} computed, {shared} reused\n"
+            f"  {self._front}"
         )
+
+    def _poll(self) -> bool:
+        """Ask the stage ledger how things stand; returns whether it answered."""
+        try:
+            self._snapshot = ray.get(self._stage_ledger.snapshot.remote(), timeout=5)
+        except ray.exceptions.RayError:  # the display must never be what ends a study
+            return False
+        return True
 
     def _left(self) -> str:
         """Return an estimate of the time left: the runs to come at the mean cost of one."""

@@ -110,6 +110,18 @@ def test_killed_driver_goes_on_to_the_same_rows(
     assert [trial.state.name for trial in ledger.trials] == ["COMPLETE"] * 4
 
 
+def test_interrupted_driver_says_so_and_leaves_no_cluster(embedded: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "runs"
+    shutil.copytree(embedded, mine)
+    process = start("study", "launch", smoke_study(tmp_path, epochs=EPOCHS), "--root", mine)
+    wait_for(lambda: list(mine.glob("_artifacts/dense/*/*/manifest.json")), process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "Stopped. Nothing finished is lost: run the same command again.\n"
+    assert not ray_processes()
+
+
 @pytest.mark.parametrize("victim", ["ray::finetune", "ray::ResourceTrainable.train"])
 def test_killed_process_of_a_trial_does_not_fail_it(
     embedded: Path, tmp_path: Path, uninterrupted: list[dict[str, object]], victim: str
