@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -154,6 +155,23 @@ def test_validation_images_never_influence_training(embeddings: Embeddings) -> N
         accuracies.append([record["validation_accuracy"] for record in history])
     assert digests[0] == digests[1]
     assert accuracies[0] != accuracies[1]
+
+
+def test_statistics_are_estimated_on_training_images_alone(
+    embeddings: Embeddings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, _ = parts(embeddings)
+    expected = embeddings.tokens(data.index).float()
+    estimate, calls = training.recalibrate_batch_norm, []
+
+    def watched(adapter: Adapter, batches: Iterable[torch.Tensor]) -> None:
+        calls.append(list(batches))
+        estimate(adapter, calls[-1])
+
+    monkeypatch.setattr(training, "recalibrate_batch_norm", watched)
+    trained(embeddings)
+    assert len(calls) == RECIPE.epochs + 1
+    assert all(torch.equal(torch.cat(call), expected) for call in calls)
 
 
 def test_watching_changes_no_more_than_rounding(embeddings: Embeddings) -> None:
