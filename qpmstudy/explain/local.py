@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 from qpmstudy.explain.captions import Tile, sheet
@@ -11,6 +12,8 @@ from qpmstudy.files import write_json
 from qpmstudy.inference import InterpretableModel, Prediction
 
 SIDE = 448
+TILE_SIDE = 300
+TILES_A_ROW = 4
 
 
 def write_explanation(
@@ -42,8 +45,8 @@ def write_explanation(
     Image.fromarray(combined).save(written[0])
     name, share = model.class_names[label], float(prediction.probabilities[label])
     tiles = [
-        Tile(picture, "input"),
-        Tile(combined, name, f"probability {share:.2f}, logit {prediction.logits[label]:.2f}"),
+        Tile(_small(picture), "input"),
+        Tile(_small(combined), name, f"probability {share:.2f}, logit {prediction.logits[label]:.2f}"),
     ]
     facts = []
     for feature, its_heat, its_colour in zip(used, heats, colours, strict=True):
@@ -53,7 +56,7 @@ def write_explanation(
         Image.fromarray(overlay).save(written[-1])
         contribution = float(prediction.contributions[label, feature])
         subtitle = f"contributes {contribution:+.2f}"
-        tiles.append(Tile(overlay, f"feature {number}", subtitle, its_colour))
+        tiles.append(Tile(_small(overlay), f"feature {number}", subtitle, its_colour))
         peak = np.unravel_index(int(maps[:, feature].argmax()), model.grid)
         facts.append(
             {
@@ -67,7 +70,8 @@ def write_explanation(
                 "strongest_patch": [int(peak[0]), int(peak[1])],
             }
         )
-    sheet([tiles]).save(written[1])
+    rows = [tiles[start : start + TILES_A_ROW] for start in range(0, len(tiles), TILES_A_ROW)]
+    sheet(rows).save(written[1])
     write_json(
         written[2],
         {
@@ -78,3 +82,8 @@ def write_explanation(
         },
     )
     return written
+
+
+def _small(picture: UInt8[np.ndarray, "S S 3"]) -> UInt8[np.ndarray, "T T 3"]:
+    image = Image.fromarray(picture).resize((TILE_SIDE, TILE_SIDE), Image.Resampling.BOX)
+    return np.asarray(image)

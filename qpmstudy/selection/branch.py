@@ -65,6 +65,10 @@ class BranchAndBound:
         self._order = itertools.count()
         self._open: list[tuple[float, int, Node]] = []
         self._tried: set[bytes] = set()
+        # Smoothing is measured against what the best entries of every class earn.
+        k = problem.per_class
+        self._per_entry = float(np.sort(np.abs(search.V), axis=0)[-k:].mean()) or 1.0
+        self._per_feature = self._per_entry * k * search.V.shape[1] / problem.n_features
 
     @property
     def bound(self) -> float:
@@ -140,13 +144,12 @@ class BranchAndBound:
 
     def _tighten(self, relaxation: Relaxation, root: bool) -> tuple[float, Float[np.ndarray, " D"]]:
         """Minimise with finer and finer smoothing and more cuts until it pays no longer."""
-        size = abs(self.best.objective) or 1.0
-        per_feature = size / self.problem.n_features
-        per_entry = size / (self.problem.per_class * self.problem.relevance.shape[1])
         theta, slow = (_START, _SLOW / 4) if root else (_WARM, _SLOW)
         best, best_r = math.inf, np.zeros(0)
         for rounds in range(1, 1 + (_ROOT_ROUNDS if root else _NODE_ROUNDS)):
-            smooth = relaxation.minimise(theta * per_feature, 2 * theta * per_entry, _STEPS)
+            smooth = relaxation.minimise(
+                theta * self._per_feature, 2 * theta * self._per_entry, _STEPS
+            )
             bound, r = relaxation.bound()
             gained, blur = best - bound, bound - smooth
             if bound < best:

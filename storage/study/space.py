@@ -82,7 +82,8 @@ class Parameter:
         count = self.count()
         if self.values is not None or count is None:
             return self.values
-        return tuple(self.low + index * self._grid_step for index in range(count))
+        # rounded as a person would write it: 0.1 + 2 * 0.1 and a written 0.3 are one stage key
+        return tuple(round(self.low + index * self._grid_step, 12) for index in range(count))
 
     @property
     def _grid_step(self) -> float | int:

@@ -260,3 +260,10 @@ def test_a_grid_is_every_combination_once() -> None:
     points = [tuple(point.values()) for point in grid(spec.parameters)]
     assert len(points) == len(set(points)) == spec.configurations == 15
     assert {div for _, div in points} == {0, 0.25, 0.5, 0.75, 1}
+
+
+def test_steps_of_a_range_are_the_numbers_one_would_write() -> None:
+    spec = parse_study(
+        {"name": "s", "space": {"finetune.l1_fm": {"low": 0.1, "high": 0.7, "step": 0.1}}}, "test"
+    )
+    assert spec.parameters[0].levels() == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)

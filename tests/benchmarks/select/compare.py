@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 
 from qpmstudy.errors import QpmStudyError
 from qpmstudy.selection import SOLVERS, solve
-from tests.benchmarks.select.instances import SIZES, generated
+from tests.benchmarks.select.selection_instances import SIZES, generated
 
 GRACE = 2.0
 """A solve that takes this many times its limit is ended without an answer."""

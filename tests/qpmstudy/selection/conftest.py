@@ -1,6 +1,7 @@
-"""Lets the tests of this folder import `selection_problems`, in pytest's importlib mode too."""
+"""Lets the tests of this folder import their helpers, in pytest's importlib mode too."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parents[1] / "benchmarks" / "select")]

@@ -54,6 +54,14 @@ def random_problem(seed: int) -> SelectionProblem:
     return SelectionProblem(A[:, :n_classes], penalty, bias, n_features, per_class)
 
 
+def dense_problem(n_given=40, n_classes=12, n_features=12, per_class=3):
+    """Return a problem without structure, whose bounds are loose."""
+    rng = np.random.default_rng(5)
+    A = rng.random((n_given, n_classes)) ** 3
+    penalty = np.triu(rng.random((n_given, n_given)) * (rng.random((n_given, n_given)) < 0.2), 1)
+    return SelectionProblem(A, penalty, None, n_features, per_class)
+
+
 def brute_force(problem: SelectionProblem) -> float:
     """Return the optimum, from every selection and every assignment of different sets."""
     best = -np.inf

@@ -9,18 +9,29 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from selection_problems import GOLDEN, brute_force, golden, random_problem
+from selection_instances import SIZES, generated
+from selection_problems import GOLDEN, brute_force, dense_problem, golden, random_problem
 
 from qpmstudy.errors import ConfigError, SolverError
-from qpmstudy.selection import SOLVERS, SelectionProblem, Status, solve
+from qpmstudy.selection import SOLVERS, Status, solve
 from qpmstudy.selection.lagrangian import LagrangianSolver
 
 SOLVER_NAMES = SOLVERS.names()
+
+# size, optimum: proven without a gap by the open solver, the first one by HiGHS too
+KNOWN = [("64x30", 348.0358078910), ("96x40", 314.5749315502), ("128x50", 307.8917942644)]
+
+
+def needs(solver):
+    """Skip, loudly, when the optional package of a solver is missing."""
+    if solver == "highs":
+        pytest.importorskip("highspy")
 
 
 @pytest.mark.parametrize("solver", SOLVER_NAMES)
 @pytest.mark.parametrize("name", GOLDEN)
 def test_the_optimum_of_the_golden_instances_is_proven(solver, name):
+    needs(solver)
     problem, arrays = golden(name)
     answer = solve(problem, solver, gap=0.0, time_limit=30.0)
     assert answer.status is Status.OPTIMAL
@@ -49,6 +60,7 @@ def test_lagrangian_bounds_are_valid_and_answers_within_the_gap(seed, gap):
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_linear_solvers_find_the_optimum(solver, seed):
+    needs(solver)
     problem = random_problem(seed)
     optimum = brute_force(problem)
     answer = solve(problem, solver, gap=0.0)
@@ -56,21 +68,32 @@ def test_linear_solvers_find_the_optimum(solver, seed):
     assert answer.bound >= optimum - 1e-6 * max(1.0, abs(optimum))
 
 
-def generated(n_given=40, n_classes=12, n_features=12, per_class=3):
-    rng = np.random.default_rng(5)
-    A = rng.random((n_given, n_classes)) ** 3
-    penalty = np.triu(rng.random((n_given, n_given)) * (rng.random((n_given, n_given)) < 0.2), 1)
-    return SelectionProblem(A, penalty, None, n_features, per_class)
+@pytest.mark.parametrize(("size", "optimum"), KNOWN)
+def test_the_known_optimum_of_generated_instances_is_found(size, optimum):
+    answer = solve(generated(*SIZES[size]), "lagrangian", gap=5e-3, time_limit=30.0)
+    assert answer.objective == pytest.approx(optimum, abs=1e-6)
+    assert answer.bound >= optimum - 1e-6
+    assert answer.gap <= 5e-3
+
+
+@pytest.mark.slow
+def test_a_large_instance_is_bounded_tightly_in_time():
+    answer = solve(generated(*SIZES["512x200"]), "lagrangian", gap=0.012, time_limit=60.0)
+    assert answer.objective >= 375.99
+    assert answer.status is Status.GAP_REACHED
 
 
 def test_the_same_seed_gives_the_same_answer_also_in_another_process():
-    program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import test_solvers as t; "
-        "a = t.solve(t.generated(), 'lagrangian', gap=0.02, seed=3); "
-        "print(a.selected.tolist(), a.objective.hex(), a.bound.hex())"
-    )
+    program = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from selection_problems import dense_problem
+from qpmstudy.selection import solve
+answer = solve(dense_problem(), "lagrangian", gap=0.02, seed=3)
+print(answer.selected.tolist(), answer.objective.hex(), answer.bound.hex())
+"""
     directory = str(Path(__file__).parent)
-    answer = solve(generated(), "lagrangian", gap=0.02, seed=3)
+    answer = solve(dense_problem(), "lagrangian", gap=0.02, seed=3)
     here = f"{answer.selected.tolist()} {answer.objective.hex()} {answer.bound.hex()}"
     other = subprocess.run(
         [sys.executable, "-c", program, directory], capture_output=True, text=True, check=True
@@ -79,7 +102,7 @@ def test_the_same_seed_gives_the_same_answer_also_in_another_process():
 
 
 def test_a_time_limit_is_kept_and_reported():
-    problem = generated(150, 60, 40, 5)
+    problem = dense_problem(150, 60, 40, 5)
     answer = solve(problem, "lagrangian", gap=0.0, time_limit=0.5)
     assert answer.status is Status.TIME_LIMIT
     assert answer.seconds < 3.0
@@ -87,31 +110,31 @@ def test_a_time_limit_is_kept_and_reported():
 
 
 def test_gurobi_refuses_by_size_what_its_licence_does_not_cover():
-    problem = generated(150, 60, 40, 5)
+    problem = dense_problem(150, 60, 40, 5)
     with pytest.raises(SolverError, match=r"\d+ variables and \d+ rows, but .* limited to 2000"):
         solve(problem, "gurobi", time_limit=5.0)
 
 
 def test_auto_takes_the_open_solver_where_gurobi_cannot():
-    small, large = generated(), generated(150, 60, 40, 5)
+    small, large = dense_problem(), dense_problem(150, 60, 40, 5)
     assert solve(small, "auto").solver == "gurobi"
     assert solve(large, "auto", gap=0.5, time_limit=5.0).solver == "lagrangian"
 
 
 def test_auto_takes_the_open_solver_without_a_licence(monkeypatch):
     monkeypatch.setenv("GRB_LICENSE_FILE", "/nowhere/gurobi.lic")
-    assert solve(generated(), "auto").solver == "lagrangian"
+    assert solve(dense_problem(), "auto").solver == "lagrangian"
     with pytest.raises(SolverError, match="no valid Gurobi licence"):
-        solve(generated(), "gurobi")
+        solve(dense_problem(), "gurobi")
 
 
 def test_unknown_solvers_and_limits_are_refused():
     with pytest.raises(ConfigError, match=r"Unknown selection solver 'gurobbi'.*'gurobi'"):
-        solve(generated(), "gurobbi")
+        solve(dense_problem(), "gurobbi")
     with pytest.raises(ConfigError, match="gap is -1"):
-        solve(generated(), gap=-1.0)
+        solve(dense_problem(), gap=-1.0)
     with pytest.raises(ConfigError, match="time_limit 0"):
-        solve(generated(), time_limit=0.0)
+        solve(dense_problem(), time_limit=0.0)
 
 
 @pytest.mark.parametrize(
@@ -131,4 +154,4 @@ def test_a_wrong_answer_is_not_passed_on(monkeypatch, lie, message):
 
     monkeypatch.setattr(LagrangianSolver, "solve", lying)
     with pytest.raises(SolverError, match=message):
-        solve(generated(), "lagrangian", gap=0.05)
+        solve(dense_problem(), "lagrangian", gap=0.05)
