@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from cluster.shared_embeddings import SharedEmbeddings
 from cluster.stage_book import Decision
@@ -65,7 +65,12 @@ async def run_trial(
 async def run_replicate(
     context: StudyContext, trial: int, config: PipelineConfig, seed: int
 ) -> dict[str, Any]:
-    """Run one pipeline and return its committed row; an error becomes a row with status FAIL."""
+    """Run one pipeline and return its committed row; an error becomes a row with status FAIL.
+
+    Raises:
+        RayError, OSError: the cluster or its storage failed, not the pipeline: no row is
+            committed, and what is left of the trial is dealt again.
+    """
     store = context.embeddings[config.embeddings.dataset, config.embeddings.backbone]
     keys = stage_keys(config, store.fingerprint, seed)
     events = TrialEvents(context.folder.tensorboard, trial, seed)
@@ -89,6 +94,8 @@ async def run_replicate(
         row |= {"status": "COMPLETE"} | _reported(reports)
         row |= stage_columns(context.storage.artifacts, keys, context.split)
         _final_events(context, events, config, row, keys, first=seed == 0)
+    except (RayError, OSError):
+        raise
     except QpmStudyError as error:
         row |= {"status": "FAIL", "error": str(error)}
     except Exception as error:  # a bug in one trial must not end the study; the row tells

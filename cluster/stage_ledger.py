@@ -185,8 +185,16 @@ def start_ledger(
     embeddings: dict[tuple[str, str], SharedEmbeddings],
     resources: dict[str, Resources],
 ) -> Any:
-    """Start the actor and return its handle; it holds no CPU."""
-    actor = ray.remote(StageLedger).options(num_cpus=0, max_concurrency=WAITING_REQUESTS)
+    """Start the actor and return its handle; it holds no CPU.
+
+    Lost, it is started again and asked again: what it knew is in the artifact store.
+    """
+    actor = ray.remote(StageLedger).options(
+        num_cpus=0,
+        max_concurrency=WAITING_REQUESTS,
+        max_restarts=-1,
+        max_task_retries=-1,
+    )
     return actor.remote(str(artifacts.root.resolve()), embeddings, resources)
 
 

@@ -70,7 +70,11 @@ def extract(
     if group is None:
         group = _create(dataset, backbone, path, content)
     if not is_finished(group):
-        _fill(group, dataset, backbone, progress)
+        try:
+            _fill(group, dataset, backbone, progress)
+        except DataError:  # mending the image changes the content: nothing here can be gone on with
+            shutil.rmtree(path)
+            raise
         light = checksum(read_light(group).values())
         group.attrs.update({"light_sha256": light, "complete": True})
     return open_store(path, dataset.name, backbone.name)
@@ -83,6 +87,9 @@ def _existing(path: Path, content: str) -> zarr.Group | None:
         return None
     if "shard_rows" not in group.attrs:  # killed before the first attribute was written
         shutil.rmtree(path)
+        return None
+    if group.attrs["fingerprint"] != content and not is_finished(group):
+        shutil.rmtree(path)  # no result can refer to it
         return None
     if group.attrs["fingerprint"] != content:
         raise DataError(

@@ -21,7 +21,7 @@ _STEPS = 60
 """L-BFGS steps a round; cuts are sought after each round."""
 _ROOT_ROUNDS, _NODE_ROUNDS = 60, 3
 _START, _FINEST, _SHRINK = 0.03, 0.0005, 0.6
-"""Smoothing, in units of the mean profit of a selected feature: first, last, factor."""
+"""Smoothing, relative to what a feature earns with the best entries: first, last, factor."""
 _STALLED = 0.15
 """Smoothing is refined when a round gains less than this share of what smoothing hides."""
 _TRY_EVERY = 5
@@ -126,12 +126,12 @@ class BranchAndBound:
             return
         relaxation = Relaxation(self.problem, inside, free, start)
         root = inherited == math.inf
-        bound, r = self._tighten(relaxation, root)
-        bound = min(bound, inherited)
+        L, r = self._tighten(relaxation, root)
+        bound = min(L, inherited)
         if bound <= self._target:
             self.settled = max(self.settled, bound)
             return
-        fixed_in, left = self._fix(free, r[len(inside) :], n, bound)
+        fixed_in, left = self._fix(free, r[len(inside) :], n, L)
         undecided = dict(zip(free.tolist(), relaxation.undecided().tolist(), strict=True))
         inside = np.concatenate([inside, fixed_in])
         n = self.problem.n_features - len(inside)
@@ -179,17 +179,17 @@ class BranchAndBound:
             self._offer(self.search.climb(start, self._deadline))
 
     def _fix(
-        self, free: Int[np.ndarray, " U"], r: Float[np.ndarray, " U"], n: int, bound: float
+        self, free: Int[np.ndarray, " U"], r: Float[np.ndarray, " U"], n: int, L: float
     ) -> tuple[Int[np.ndarray, " I"], Int[np.ndarray, " L"]]:
         """Return the features that must be selected and those that stay open.
 
         Forcing a feature against the relaxation's choice costs at least its distance in r to
-        the best one on the other side.
+        the best one on the other side. L and r must come from the same multipliers.
         """
         order = np.argsort(-r, kind="stable")
         chosen, rest = order[:n], order[n:]
-        if_out = bound - (r[chosen] - r[rest[0]])
-        if_in = bound - (r[chosen[-1]] - r[rest])
+        if_out = L - (r[chosen] - r[rest[0]])
+        if_in = L - (r[chosen[-1]] - r[rest])
         forced, barred = if_out <= self._target, if_in <= self._target
         ruled_out = np.concatenate([if_out[forced], if_in[barred]])
         self.settled = max(self.settled, ruled_out.max(initial=-math.inf))

@@ -34,7 +34,7 @@ class LagrangianSolver:
         """Return the best selection found, its bound, and how it stopped."""
         begin = time.perf_counter()
         search = Search(problem)
-        with threadpool_limits(1):
+        with threadpool_limits(1, user_api="blas"):
             best = first_answer(search, limits, begin + _SEARCH_SHARE * limits.time_limit)
             tree = BranchAndBound(problem, search, best, limits.gap, begin + limits.time_limit)
             finished = tree.run()

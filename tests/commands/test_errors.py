@@ -99,6 +99,7 @@ def test_a_corrupt_image_is_named_and_the_extraction_goes_on_once_mended(
     images[200].write_bytes(whole[: len(whole) // 2])
     embed = ("embed", "--dataset", "birds-smoke", "--root", fresh_root)
     refused(run(*embed), 1, images[200].name, "cannot be decoded")
+    assert not (fresh_root / "_embeddings" / "birds-smoke" / "patch-descriptor").exists()
     study = smoke_study(fresh_root)
     refused(run("study", "launch", study, "--root", fresh_root), 1, images[200].name)
     images[200].write_bytes(whole)

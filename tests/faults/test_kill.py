@@ -122,7 +122,9 @@ def test_interrupted_driver_says_so_and_leaves_no_cluster(embedded: Path, tmp_pa
     assert not ray_processes()
 
 
-@pytest.mark.parametrize("victim", ["ray::finetune", "ray::ResourceTrainable.train"])
+@pytest.mark.parametrize(
+    "victim", ["ray::finetune", "ray::ResourceTrainable.train", "ray::StageLedger"]
+)
 def test_killed_process_of_a_trial_does_not_fail_it(
     embedded: Path, tmp_path: Path, uninterrupted: list[dict[str, object]], victim: str
 ) -> None:

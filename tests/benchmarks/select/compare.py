@@ -38,7 +38,8 @@ def row(size: str, seed: int, solver: str, gap: float, limit: float) -> list[str
     """Return the row of one solve, run in a process of its own."""
     context = multiprocessing.get_context("spawn")
     receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=measured, args=(size, seed, solver, gap, limit, send))
+    arguments = (size, seed, solver, gap, limit, send)
+    process = context.Process(target=measured, args=arguments, daemon=True)
     process.start()
     send.close()
     patience = GRACE * limit + 60.0

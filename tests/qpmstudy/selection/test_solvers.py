@@ -109,6 +109,13 @@ def test_a_time_limit_is_kept_and_reported():
     assert answer.bound > answer.objective
 
 
+def test_highs_gives_an_answer_and_a_bound_even_without_the_time_for_its_own():
+    needs("highs")
+    answer = solve(dense_problem(150, 60, 40, 5), "highs", gap=0.0, time_limit=0.3)
+    assert answer.status is Status.TIME_LIMIT
+    assert answer.objective < answer.bound < np.inf
+
+
 def test_gurobi_refuses_by_size_what_its_licence_does_not_cover():
     problem = dense_problem(150, 60, 40, 5)
     with pytest.raises(SolverError, match=r"\d+ variables and \d+ rows, but .* limited to 2000"):
