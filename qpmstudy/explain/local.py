@@ -46,7 +46,9 @@ def write_explanation(
     name, share = model.class_names[label], float(prediction.probabilities[label])
     tiles = [
         Tile(_small(picture), "input"),
-        Tile(_small(combined), name, f"probability {share:.2f}, logit {prediction.logits[label]:.2f}"),
+        Tile(
+            _small(combined), name, f"probability {share:.2f}, logit {prediction.logits[label]:.2f}"
+        ),
     ]
     facts = []
     for feature, its_heat, its_colour in zip(used, heats, colours, strict=True):

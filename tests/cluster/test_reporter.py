@@ -61,7 +61,7 @@ def test_joined_requests_count_as_reused() -> None:
         "dense": {"computed": 3, "joined": 10, "reused": 5},
         "select": {"computed": 0, "joined": 0, "reused": 0},
     })  # fmt: skip
-    assert line.split() == "dense computed 3 reused 15 of 18 requests".split()
+    assert " ".join(line.split()) == "dense computed 3 reused 15 of 18 requests"
 
 
 def test_names_are_short_where_that_is_unambiguous() -> None:

@@ -93,7 +93,7 @@ def test_a_damaged_ledger_is_named(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
     TrialLedger(path, spec()).deal()
     path.write_bytes(b"not json\n" + path.read_bytes())
-    with pytest.raises(DataError, match="ledger.* is damaged"):
+    with pytest.raises(DataError, match="is damaged"):
         TrialLedger(path, spec())
 
 
