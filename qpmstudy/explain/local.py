@@ -44,6 +44,7 @@ def write_explanation(
     written = [folder / "combined.png", folder / "overview.png", folder / "explanation.json"]
     Image.fromarray(combined).save(written[0])
     name, share = model.class_names[label], float(prediction.probabilities[label])
+    logit = float(prediction.logits[label])
     tiles = [
         Tile(_small(picture), "input"),
         Tile(
@@ -79,7 +80,7 @@ def write_explanation(
         {
             "class": name,
             "probability": share,
-            "logit": float(prediction.logits[label]),
+            "logit": logit,
             "features": facts,
         },
     )
