@@ -32,7 +32,7 @@ from storage.summary import Configuration, summarise
 
 logger = logging.getLogger(__name__)
 
-COORDINATOR_BYTES = 400e6  # what a process with torch and Ray occupies
+COORDINATOR_BYTES = 700e6  # what a process with torch and Ray occupies
 EXTENDABLE = frozenset({"trials", "seeds"})
 
 
