@@ -162,3 +162,23 @@ def test_a_wrong_answer_is_not_passed_on(monkeypatch, lie, message):
     monkeypatch.setattr(LagrangianSolver, "solve", lying)
     with pytest.raises(SolverError, match=message):
         solve(dense_problem(), "lagrangian", gap=0.05)
+
+
+def middling_problem(seed: int) -> SelectionProblem:
+    """Return a problem that takes some branching: too large for brute force."""
+    rng = np.random.default_rng(seed)
+    n_given, n_classes = int(rng.integers(16, 26)), int(rng.integers(5, 10))
+    A = rng.normal(size=(n_given, n_classes))
+    penalty = 40 * np.triu(rng.random((n_given, n_given)) * (rng.random(2 * A.shape[:1]) < 0.4), 1)
+    bias = 10 * rng.normal(size=n_given) if seed % 2 else None
+    return SelectionProblem(A, penalty + penalty.T, bias, int(rng.integers(7, 11)), 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(24))
+def test_branch_and_bound_agrees_with_gurobi(seed):
+    problem = middling_problem(seed)
+    ours = solve(problem, "lagrangian", gap=0.0, time_limit=60.0)
+    theirs = solve(problem, "gurobi", gap=0.0, time_limit=60.0)
+    assert ours.status is theirs.status is Status.OPTIMAL
+    assert ours.objective == pytest.approx(theirs.objective, rel=1e-6)
