@@ -13,7 +13,7 @@ from selection_instances import SIZES, generated
 from selection_problems import GOLDEN, brute_force, dense_problem, golden, random_problem
 
 from qpmstudy.errors import ConfigError, SolverError
-from qpmstudy.selection import SOLVERS, Status, solve
+from qpmstudy.selection import SOLVERS, SelectionProblem, Status, solve
 from qpmstudy.selection.lagrangian import LagrangianSolver
 
 SOLVER_NAMES = SOLVERS.names()
@@ -88,7 +88,7 @@ def test_the_same_seed_gives_the_same_answer_also_in_another_process():
 import sys
 sys.path.insert(0, sys.argv[1])
 from selection_problems import dense_problem
-from qpmstudy.selection import solve
+from qpmstudy.selection import SelectionProblem, solve
 answer = solve(dense_problem(), "lagrangian", gap=0.02, seed=3)
 print(answer.selected.tolist(), answer.objective.hex(), answer.bound.hex())
 """
