@@ -186,7 +186,7 @@ class _Run:
             (dataset, backbone): share(self.root.embeddings(dataset, backbone), dataset, backbone)
             for dataset, backbone in self.spec.stores()
         }
-        self._stage_ledger = start_ledger(self.root.artifacts, embeddings, dict(self.spec.stages))
+        self._stage_ledger = start_ledger(self.root.artifacts, dict(self.spec.stages))
         return StudyContext(
             study=self.spec.name,
             root=str(self.root.path.resolve()),

@@ -116,12 +116,13 @@ async def _walk(
 ) -> list[StageReport]:
     """Obtain every stage, each as soon as its inputs are there."""
     tasks: dict[str, asyncio.Task[StageReport]] = {}
+    store = context.embeddings[config.embeddings.dataset, config.embeddings.backbone]
 
     async def obtain(stage: str) -> StageReport:
         await asyncio.gather(*(tasks[name] for name in STAGES[stage].inputs))
         inputs = {name: keys[name] for name in STAGES[stage].inputs}
         request = StageRequest(stage, keys[stage], inputs, config, seed)
-        reply = asyncio.ensure_future(_answer(context.ledger.obtain.remote(request)))
+        reply = asyncio.ensure_future(_answer(context.ledger.obtain.remote(request, store)))
         while not (await asyncio.wait([reply], timeout=EPOCH_POLL_SECONDS))[0]:
             start = events.written(stage)
             events.epochs(stage, await context.ledger.epochs.remote(keys[stage], start))

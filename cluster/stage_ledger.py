@@ -89,11 +89,9 @@ class StageLedger:
     def __init__(
         self,
         artifacts_root: str,
-        embeddings: dict[tuple[str, str], SharedEmbeddings],
         resources: dict[str, Resources],
     ) -> None:
         self._artifacts = ArtifactStore(Path(artifacts_root))
-        self._embeddings = embeddings
         self._resources = resources
         self._book = StageBook()
         self._waiting: dict[str, asyncio.Future[float]] = {}
@@ -101,8 +99,11 @@ class StageLedger:
         self._epochs: dict[str, list[dict[str, float]]] = {}
         self._seconds: dict[str, list[float]] = {stage: [] for stage in STAGES}
 
-    async def obtain(self, request: StageRequest) -> StageReport:
+    async def obtain(self, request: StageRequest, embeddings: SharedEmbeddings) -> StageReport:
         """Return once the result of a stage is stored.
+
+        The references in `embeddings` come with each request: kept here, they would be lost
+        with this actor, and Ray could not start it again.
 
         Raises:
             StageError: the stage raised; every trial that waited for it is told.
@@ -118,13 +119,13 @@ class StageLedger:
         elif decision is Decision.JOIN:
             seconds = await asyncio.shield(self._waiting[request.key])
         else:
-            seconds = await self._compute(request)
+            seconds = await self._compute(request, embeddings)
         return StageReport(request.stage, request.key, decision, seconds)
 
-    async def _compute(self, request: StageRequest) -> float:
+    async def _compute(self, request: StageRequest, embeddings: SharedEmbeddings) -> float:
         waiting = self._waiting[request.key] = asyncio.get_running_loop().create_future()
         try:
-            seconds = float(await self._submit(request))
+            seconds = float(await self._submit(request, embeddings))
         except Exception as error:
             self._book.failed(request.key)
             told = StageError(_message(error))
@@ -140,9 +141,8 @@ class StageLedger:
         waiting.set_result(seconds)
         return seconds
 
-    def _submit(self, request: StageRequest) -> Any:
+    def _submit(self, request: StageRequest, embeddings: SharedEmbeddings) -> Any:
         resources = self._resources.get(request.stage, Resources())
-        where = request.config.embeddings
         return compute_stage.options(
             name=request.stage,
             # without this Tune would capture the task in the trial's own reservation
@@ -150,7 +150,7 @@ class StageLedger:
             **ray_options(resources),
         ).remote(
             request,
-            self._embeddings[where.dataset, where.backbone],
+            embeddings,
             self._artifacts,
             max(1, int(resources.cpu)),
             ray.get_runtime_context().current_actor,
@@ -180,11 +180,7 @@ class StageLedger:
         }
 
 
-def start_ledger(
-    artifacts: ArtifactStore,
-    embeddings: dict[tuple[str, str], SharedEmbeddings],
-    resources: dict[str, Resources],
-) -> Any:
+def start_ledger(artifacts: ArtifactStore, resources: dict[str, Resources]) -> Any:
     """Start the actor and return its handle; it holds no CPU.
 
     Lost, it is started again and asked again: what it knew is in the artifact store.
@@ -195,7 +191,7 @@ def start_ledger(
         max_restarts=-1,
         max_task_retries=-1,
     )
-    return actor.remote(str(artifacts.root.resolve()), embeddings, resources)
+    return actor.remote(str(artifacts.root.resolve()), resources)
 
 
 def _message(error: Exception) -> str:

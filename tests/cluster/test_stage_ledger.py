@@ -52,53 +52,53 @@ def request_for(
     return StageRequest(stage, keys[stage], inputs, config, 0)
 
 
-def ask(ledger: Any, *requests: StageRequest) -> list[StageReport]:
+def ask(ledger: Any, shared: SharedEmbeddings, *requests: StageRequest) -> list[StageReport]:
     answers: list[StageReport] = ray.get(
-        [ledger.obtain.remote(request) for request in requests], timeout=120
+        [ledger.obtain.remote(request, shared) for request in requests], timeout=120
     )
     return answers
 
 
 def test_a_stage_wanted_by_many_is_computed_once(shared: SharedEmbeddings, tmp_path: Path) -> None:
-    ledger = start_ledger(ArtifactStore(tmp_path), {STORE: shared}, {})
-    reports = ask(ledger, *[request_for(shared)] * 20)
+    ledger = start_ledger(ArtifactStore(tmp_path), {})
+    reports = ask(ledger, shared, *[request_for(shared)] * 20)
     decisions = [report.decision for report in reports]
     assert decisions.count(Decision.COMPUTE) == 1
     assert decisions.count(Decision.JOIN) == 19
     assert len({report.seconds for report in reports}) == 1
-    (late,) = ask(ledger, request_for(shared))
+    (late,) = ask(ledger, shared, request_for(shared))
     assert late.decision is Decision.REUSE
-    (other,) = ask(start_ledger(ArtifactStore(tmp_path), {STORE: shared}, {}), request_for(shared))
+    (other,) = ask(start_ledger(ArtifactStore(tmp_path), {}), shared, request_for(shared))
     assert other.decision is Decision.REUSE  # by another study, too
 
 
 def test_an_error_reaches_everyone_who_waits_and_the_next_request_tries_again(
     shared: SharedEmbeddings, tmp_path: Path
 ) -> None:
-    ledger = start_ledger(ArtifactStore(tmp_path), {STORE: shared}, {})
+    ledger = start_ledger(ArtifactStore(tmp_path), {})
     broken = request_for(shared, config=with_values(CONFIG, {"dense.lr": 1e30}))
-    answers = [ledger.obtain.remote(broken) for _ in range(3)]
+    answers = [ledger.obtain.remote(broken, shared) for _ in range(3)]
     for answer in answers:
         with pytest.raises(ray.exceptions.RayTaskError, match="The loss became"):
             ray.get(answer, timeout=120)
     tally = ray.get(ledger.snapshot.remote(), timeout=60)["tally"]["dense"]
     assert tally == {"computed": 1, "joined": 2, "reused": 0}
     with pytest.raises(ray.exceptions.RayTaskError, match="The loss became"):
-        ask(ledger, broken)
-    (fine,) = ask(ledger, request_for(shared))
+        ask(ledger, shared, broken)
+    (fine,) = ask(ledger, shared, request_for(shared))
     assert fine.decision is Decision.COMPUTE
 
 
 def test_a_damaged_result_is_computed_again(shared: SharedEmbeddings, tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     request = request_for(shared)
-    ask(start_ledger(store, {STORE: shared}, {}), request)
+    ask(start_ledger(store, {}), shared, request)
     before = {k: v.clone() for k, v in store.read("dense", request.key).tensors.items()}
     path = store.path("dense", request.key) / "tensors.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    (report,) = ask(start_ledger(store, {STORE: shared}, {}), request)
+    (report,) = ask(start_ledger(store, {}), shared, request)
     assert report.decision is Decision.COMPUTE
     after = store.read("dense", request.key)
     assert all(value.equal(after.tensors[name]) for name, value in before.items())
@@ -107,10 +107,8 @@ def test_a_damaged_result_is_computed_again(shared: SharedEmbeddings, tmp_path: 
 def test_never_more_selections_at_once_than_tokens(
     shared: SharedEmbeddings, tmp_path: Path
 ) -> None:
-    ledger = start_ledger(
-        ArtifactStore(tmp_path), {STORE: shared}, {"select": Resources(cpu=0.1, gurobi=2)}
-    )
-    ask(ledger, request_for(shared))
+    ledger = start_ledger(ArtifactStore(tmp_path), {"select": Resources(cpu=0.1, gurobi=2)})
+    ask(ledger, shared, request_for(shared))
     requests = []
     for count in (6, 7, 8):
         config = with_values(
@@ -118,7 +116,7 @@ def test_never_more_selections_at_once_than_tokens(
         )
         requests.append(replace(request_for(shared, "select"), config=config, key=str(count) * 64))
     tokens = ray.cluster_resources()["gurobi"]
-    answers, least = [ledger.obtain.remote(request) for request in requests], tokens
+    answers, least = [ledger.obtain.remote(request, shared) for request in requests], tokens
     while answers:
         _, answers = ray.wait(answers, timeout=0.05)
         least = min(least, ray.available_resources().get("gurobi", 0.0))
