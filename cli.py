@@ -218,6 +218,40 @@ def embed(dataset: str, backbone: str, data: Path | None, force: bool, root: Pat
 
 
 @main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--features", "n_features", type=int, required=True, help="How many to select (N*).")
+@click.option("--per-class", type=int, default=5, show_default=True, help="How many a class uses.")
+@click.option("--method", type=click.Choice(["qpm", "sldd", "qsenn"]), default="qpm")
+@click.option(
+    "--solver", default="auto", show_default=True, help="auto, lagrangian, gurobi, highs."
+)
+@click.option("--gap", type=float, default=5e-3, show_default=True, help="Stop at this proof.")
+@click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write selected, weight and bias here."
+)
+@told
+def select(
+    file: Path, method: str, n_features: int, per_class: int, out: Path | None, **limits: Any
+) -> None:
+    """Select features alone: FILE is an .npz with `features` (N, F) and `labels` (N,).
+
+    qpm solves the quadratic program and prints its certificate: the objective, a proven bound,
+    and the gap between them. sldd and qsenn are the elastic-net selections that came before it;
+    qsenn is one of its rounds.
+    """
+    from qpmstudy.selection.alone import describe, read_features, save_layer, select_layer
+
+    data = read_features(file)
+    layer, certificate = select_layer(data, method, n_features, per_class, **limits)
+    click.echo("\n".join(describe(data, layer, certificate)))
+    if out:
+        save_layer(layer, out)
+        click.echo(f"wrote {out}")
+
+
+@main.command()
 @click.argument("model", type=FOLDER)
 @click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--explain", type=FOLDER, help="Write overlays of the used features here.")

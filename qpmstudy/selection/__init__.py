@@ -7,6 +7,9 @@ assignment  the best assignment for given features, no two classes alike
 search      swap search for good selections
 cuts, incidence, relaxation, branch   upper bounds and proof
 lagrangian, gurobi, highs, auto       the solvers
+glm, glm_penalties, glm_solver        sparse logistic regression and its path
+sldd, sldd_features, qsenn            the selections that came before QPM's
+alone       any of them by itself, from a file of features
 """
 
 from qpmstudy.errors import ConfigError, SolverError
