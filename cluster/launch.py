@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 COORDINATOR_BYTES = 700e6  # what a process with torch and Ray occupies
 EXTENDABLE = frozenset({"trials", "seeds"})
+NOT_THE_QUESTION = frozenset({"description", "stages", "parallel"})  # may change at any time
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,10 @@ def launch(
     start = time.perf_counter()
     folder = root.study(spec.name)
     with driver_lock(folder.lock):
-        _settle_spec(spec, folder, extend)
+        _check_spec(spec, folder, extend)
         for dataset, backbone in spec.stores():
             ensure_store(root, dataset, backbone, reporter.phase)
+        write_json(folder.spec, spec.canonical())
         ledger = TrialLedger(folder.ledger, spec)
         plan = reconcile(spec, ledger, folder.results, retry_failed)
         reporter.line(_opening(spec, plan))
@@ -89,17 +91,19 @@ def launch(
     return Outcome(configurations, unfinished, time.perf_counter() - start)
 
 
-def _settle_spec(spec: StudySpec, folder: StudyFolder, extend: bool) -> None:
-    """Write the specification on first launch; afterwards refuse another one.
+def _check_spec(spec: StudySpec, folder: StudyFolder, extend: bool) -> None:
+    """Refuse a study of a known name that asks something else.
 
     The same name with other values would mix two questions in one table.
     """
-    new = spec.canonical()
     if not folder.spec.exists():
-        write_json(folder.spec, new)
         return
-    old = read_json(folder.spec)
-    changed = differences(old, new)
+    old, new = read_json(folder.spec), spec.canonical()
+    changed = [
+        line
+        for line in differences(old, new)
+        if line.partition(":")[0].partition(".")[0] not in NOT_THE_QUESTION
+    ]
     if not changed:
         return
     grows = all(new[key] >= (old[key] or 0) for key in EXTENDABLE if new[key] is not None)
@@ -111,7 +115,6 @@ def _settle_spec(spec: StudySpec, folder: StudyFolder, extend: bool) -> None:
             "Give the new question a new name; or, to run more trials or seeds of the same one, "
             "change only those and add --extend."
         )
-    write_json(folder.spec, new)
 
 
 def _opening(spec: StudySpec, plan: Plan) -> str:

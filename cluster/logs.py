@@ -12,8 +12,8 @@ OURS = ("qpmstudy", "storage", "cluster")
 @contextmanager
 def quiet(log: Path, verbose: bool) -> Iterator[None]:
     """Send our log to the file `log`, our warnings to stderr too, and hush everybody else."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    file = logging.FileHandler(log, encoding="utf-8")
+    # opened at the first word: a launch that is refused leaves no file
+    file = logging.FileHandler(log, encoding="utf-8", delay=True)
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     screen = logging.StreamHandler()
     screen.setLevel(logging.WARNING)

@@ -31,7 +31,12 @@ def driver_lock(path: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {platform.node()}\n")
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            if not any(other != path for other in path.parent.iterdir()):
+                path.unlink()  # refused before anything was made: leave no trace
+                path.parent.rmdir()
 
 
 def is_running(path: Path) -> bool:

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from qpmstudy.backbones import BACKBONES
 from qpmstudy.config import PipelineConfig, contradictions, flatten
+from qpmstudy.datasets import DATASETS
 from qpmstudy.errors import ConfigError
 from qpmstudy.pipeline import STAGES
 from qpmstudy.registry import did_you_mean
@@ -188,6 +190,16 @@ def _problems(spec: StudySpec) -> list[str]:
         )
     if spec.sampler != "grid" and spec.trials is None:
         problems.append(f"trials: the sampler {spec.sampler!r} needs a number of trials.")
+    problems += [
+        f"{kind}: there is none called {name!r}, only {', '.join(known)}."
+        + did_you_mean(name, known)
+        for kind, position, known in (
+            ("embeddings.dataset", 0, DATASETS.names()),
+            ("embeddings.backbone", 1, BACKBONES.names()),
+        )
+        for name in sorted({store[position] for store in spec.stores()})
+        if name not in known
+    ]
     if "split.validation" in searched:
         problems.append(
             "space: split.validation cannot be searched: it decides which images the other "

@@ -33,6 +33,8 @@ def study_file(folder: Path, pipeline: str = "{}", space: str = "") -> Path:
         ("{}", "{}", ["space"]),
         ("{}", "{finetune.l1_fm: {values: []}}", ["finetune.l1_fm", "empty"]),
         ("{select: {features: 900}}", "", ["select.features = 900", "adapter.features = 512"]),
+        ("{embeddings: {dataset: bird}}", "", ["embeddings.dataset", "Did you mean 'birds'?"]),
+        ("{}", "{embeddings.backbone: {values: [vit]}}", ["embeddings.backbone", "'vit'"]),
     ],
 )
 def test_a_broken_study_file_is_refused(
@@ -86,6 +88,7 @@ def test_a_store_of_another_dataset_is_refused(fresh_root: Path, tmp_path: Path)
     study.write_text("name: wrong\nspace: {finetune.l1_fm: {values: [0]}}\n")
     result = run("study", "launch", study, "--root", fresh_root)
     refused(result, 1, "'birds-smoke'", "'birds'", "--force")
+    assert not (fresh_root / "wrong").exists()
     assert not list(fresh_root.glob("_artifacts/*"))
 
 
@@ -154,6 +157,9 @@ def test_a_stage_that_asks_for_too_much_is_refused_at_once(
     study.write_text(study.read_text() + "stages: {dense: {gpu: 8, cpu: 1}}\n")
     result = run("study", "launch", study, "--root", fresh_root, timeout=120)
     refused(result, 2, "8 GPU", "offers", "RAY_ADDRESS")
+    # resources are not the question: with others the same study goes on
+    study.write_text(study.read_text().replace("gpu: 8, cpu: 1", "cpu: 1"))
+    assert run("study", "launch", study, "--root", fresh_root).code == 0
 
 
 @pytest.mark.slow

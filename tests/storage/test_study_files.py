@@ -42,12 +42,12 @@ def test_a_full_study(load: Callable[[str], StudySpec]) -> None:
         "name: full-1.b\n"
         "description: everything at once\n"
         "pipeline:\n"
-        "  embeddings: {dataset: cub2011}\n"
+        "  embeddings: {backbone: patch-descriptor}\n"
         "  dense: {lr: 1e-3, epochs: 2}\n"
         "space:\n"
         "  size: {paths: [adapter.hidden, adapter.features], low: 32, high: 64, step: 16}\n"
         "  finetune.lr: {low: 1.0e-3, high: 1e-1, log: true}\n"
-        "  embeddings.backbone: {values: [patch-descriptor, other]}\n"
+        "  embeddings.dataset: {values: [cub2011, birds]}\n"
         "seeds: 2\n"
         "objectives: {sid: max, dead_features: min}\n"
         "sampler: tpe\n"
@@ -58,7 +58,7 @@ def test_a_full_study(load: Callable[[str], StudySpec]) -> None:
     assert spec.pipeline.dense.epochs == 2
     assert spec.configurations == 7
     assert spec.resources("dense").gpu == 0.5
-    assert spec.stores() == [("cub2011", "patch-descriptor"), ("cub2011", "other")]
+    assert spec.stores() == [("cub2011", "patch-descriptor"), ("birds", "patch-descriptor")]
     size, lr, _ = spec.parameters
     assert (size.paths, size.levels()) == (("adapter.hidden", "adapter.features"), (32, 48, 64))
     assert (lr.levels(), lr.low, lr.high, lr.log) == (None, 0.001, 0.1, True)
