@@ -27,6 +27,7 @@ from qpmstudy.pipeline import STAGES
 from storage.driver_lock import driver_lock
 from storage.layout import StorageRoot, StudyFolder
 from storage.prepare import ensure_store
+from storage.results import Row
 from storage.study import StudySpec, differences
 from storage.summary import Configuration, summarise
 
@@ -133,6 +134,7 @@ class _Run:
     ledger: TrialLedger
     plan: Plan
     reporter: Reporter
+    _rows: list[Row] = field(default_factory=list)  # of every trial that has ended
     _stage_ledger: Any = None
     _running: int = 0
     _ended: int = 0
@@ -142,6 +144,7 @@ class _Run:
 
     def carry_out(self, verbose: bool) -> int:
         """Run the plan's jobs and return how many trials stayed unfinished."""
+        self._rows = list(self.plan.rows)
         with ray_session(verbose), tempfile.TemporaryDirectory() as disposable:
             context = self._context()
             self._slots = slots(self.spec.resources("finetune"))
@@ -210,14 +213,14 @@ class _Run:
     def _on_end(self, job: Job) -> Job | None:
         """Settle a job whose rows are all there; return what is left of one that is not."""
         self._running -= 1
-        rows = self.folder.results.rows()
-        mine = [row for row in rows if row["trial"] == job.number]
+        mine = self.folder.results.rows(job.number)
         missing = tuple(set(range(self.spec.seeds)) - {row["seed"] for row in mine})
         if missing:
             return replace(job, seeds=missing)
         settle(self.spec, self.ledger, job, mine)
         self._ended += 1
-        configurations = summarise(rows, self.spec)
+        self._rows = [*(row for row in self._rows if row["trial"] != job.number), *mine]
+        configurations = summarise(self._rows, self.spec)
         self._front = best_so_far(configurations, self.spec)
         self._poll()
         (this,) = (c for c in configurations if c.trial == job.number)

@@ -26,6 +26,7 @@ class Plan:
     unfinished: list[Job] = field(default_factory=list)
     undealt: int = 0
     complete: int = 0  # trials with all their rows
+    rows: Sequence[Row] = ()  # committed before this launch
 
     @property
     def jobs(self) -> int:
@@ -41,9 +42,8 @@ def reconcile(
     A row counts for a trial if its configuration is the one the ledger dealt; one with status
     FAIL counts too, unless `retry_failed`.
     """
-    results.committed()  # removes damaged rows, so that they are made again
-    rows = results.rows()
-    plan = Plan()
+    rows = results.intact_rows()
+    plan = Plan(rows=rows)
     trials = ledger.trials()
     for trial in trials:
         mine = [r for r in rows if r["trial"] == trial.number and belongs(r, spec, trial.chosen)]

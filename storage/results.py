@@ -111,29 +111,31 @@ class ResultTable:
         pq.write_table(table, sink)
         write_bytes(self.path(row["trial"], row["seed"]), sink.getvalue().to_pybytes())
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return all rows, ordered by trial and seed.
+    def rows(self, trial: int | None = None) -> list[dict[str, Any]]:
+        """Return all rows, or those of one trial, ordered by trial and seed.
 
         Raises:
             DataError: a file is damaged; it is named, and deleting it lets the study redo it.
         """
-        return [self._read(path) for path in sorted(self.directory.glob("trial-*.parquet"))]
+        found = [self._read(path) for path in self._paths("*" if trial is None else f"{trial:05d}")]
+        return sorted(found, key=lambda row: (row["trial"], row["seed"]))
 
-    def committed(self) -> set[tuple[int, int]]:
-        """Return the (trial, seed) pairs that have an intact row.
+    def intact_rows(self) -> list[dict[str, Any]]:
+        """Return all rows that are intact, ordered by trial and seed.
 
         Damaged files are named in a warning and removed: their rows are made anew.
         """
-        found = set()
-        for path in sorted(self.directory.glob("trial-*.parquet")):
+        found = []
+        for path in self._paths("*"):
             try:
-                row = self._read(path)
+                found.append(self._read(path))
             except DataError as error:
                 logger.warning("%s It is removed now.", error)
                 path.unlink()
-                continue
-            found.add((int(row["trial"]), int(row["seed"])))
-        return found
+        return sorted(found, key=lambda row: (row["trial"], row["seed"]))
+
+    def _paths(self, trial: str) -> list[Path]:
+        return sorted(self.directory.glob(f"trial-{trial}-seed-*.parquet"))
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:

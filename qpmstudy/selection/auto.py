@@ -1,4 +1,4 @@
-"""The default: Gurobi where it is installed and a licence covers the size, else the open solver."""
+"""The default: Gurobi where it is installed and a license covers the size, else the open solver."""
 
 import logging
 

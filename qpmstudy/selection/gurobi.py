@@ -1,4 +1,4 @@
-"""Gurobi as a selection solver, where a licence covers the size of the model."""
+"""Gurobi as a selection solver, where a license covers the size of the model."""
 
 import gurobipy as gp
 import numpy as np
@@ -10,7 +10,7 @@ from qpmstudy.selection.linear import LinearModel, Round, model_size, solve_in_r
 from qpmstudy.selection.search import Candidate
 
 _FREE_SIZE = 2000
-"""Variables, and rows, that the licence which comes with gurobipy covers."""
+"""Variables, and rows, that the license which comes with gurobipy covers."""
 _SPARE_ROWS = 100
 """Rows kept free for the rounds that tell classes apart."""
 
@@ -21,7 +21,7 @@ class GurobiSolver:
     name = "gurobi"
 
     def can_solve(self, problem: SelectionProblem) -> str | None:
-        """Return None, or why not: no valid licence, or one that does not cover the size.
+        """Return None, or why not: no valid license, or one that does not cover the size.
 
         The size is compared before the model is built.
         """
@@ -32,11 +32,11 @@ class GurobiSolver:
                 if fits or _unlimited(environment):
                     return None
         except gp.GurobiError as error:
-            return f"there is no valid Gurobi licence ({error}). Renew it, or use 'lagrangian'."
+            return f"there is no valid Gurobi license ({error}). Renew it, or use 'lagrangian'."
         return (
-            f"it has {n_variables} variables and {n_rows} rows, but the Gurobi licence found here "
+            f"it has {n_variables} variables and {n_rows} rows, but the Gurobi license found here "
             f"is limited to {_FREE_SIZE} of each ({_SPARE_ROWS} rows are kept spare). Install a "
-            f"full licence, or use solver 'lagrangian'."
+            f"full license, or use solver 'lagrangian'."
         )
 
     def solve(self, problem: SelectionProblem, limits: Limits) -> Selection:
@@ -49,7 +49,7 @@ class GurobiSolver:
             return solve_in_rounds(self.name, problem, limits, run)
         except gp.GurobiError as error:
             raise SolverError(
-                f"Gurobi failed on the selection problem: {error}. Check the licence, or use "
+                f"Gurobi failed on the selection problem: {error}. Check the license, or use "
                 f"solver 'lagrangian'."
             ) from error
 

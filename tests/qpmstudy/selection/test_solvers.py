@@ -116,7 +116,7 @@ def test_highs_gives_an_answer_and_a_bound_even_without_the_time_for_its_own():
     assert answer.objective < answer.bound < np.inf
 
 
-def test_gurobi_refuses_by_size_what_its_licence_does_not_cover():
+def test_gurobi_refuses_by_size_what_its_license_does_not_cover():
     problem = dense_problem(150, 60, 40, 5)
     with pytest.raises(SolverError, match=r"\d+ variables and \d+ rows, but .* limited to 2000"):
         solve(problem, "gurobi", time_limit=5.0)
@@ -128,10 +128,10 @@ def test_auto_takes_the_open_solver_where_gurobi_cannot():
     assert solve(large, "auto", gap=0.5, time_limit=5.0).solver == "lagrangian"
 
 
-def test_auto_takes_the_open_solver_without_a_licence(monkeypatch):
+def test_auto_takes_the_open_solver_without_a_license(monkeypatch):
     monkeypatch.setenv("GRB_LICENSE_FILE", "/nowhere/gurobi.lic")
     assert solve(dense_problem(), "auto").solver == "lagrangian"
-    with pytest.raises(SolverError, match="no valid Gurobi licence"):
+    with pytest.raises(SolverError, match="no valid Gurobi license"):
         solve(dense_problem(), "gurobi")
 
 
