@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -11,6 +12,9 @@ import pytest
 from jaxtyping import install_import_hook
 
 from command import run
+
+# A shell that runs the tests in the background hands down a Ctrl-C that is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Every annotated function of the science checks its shapes and types while the tests run.
 install_import_hook("qpmstudy", "typecheck.checked")
