@@ -24,6 +24,7 @@ Count = Annotated[int, Range(ge=1)]
 Weight = Annotated[float, Range(ge=0)]
 Rate = Annotated[float, Range(gt=0)]
 SolverName = Literal["auto", "lagrangian", "gurobi", "highs"]
+MethodName = Literal["qpm", "sldd", "qsenn"]
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,18 @@ class DenseConfig:
 
 @dataclass(frozen=True)
 class SelectConfig:
-    """The quadratic program: N* features, k per class, and how hard to try."""
+    """How N* features are chosen and k given to each class; for "qpm", how hard to try.
 
+    What follows `per_class` is for the quadratic program alone.
+    """
+
+    method: MethodName = "qpm"
     features: Annotated[int, Range(ge=2)] = 50
     per_class: Count = 5
+    pair_rule: Literal["correct", "reference"] = "correct"  # which similar pairs are penalised
+    bias: Literal["none", "locality"] = "none"  # b of the objective
     solver: SolverName = "auto"
+    fallback: Literal["fail", "lagrangian"] = "fail"  # where the solver named cannot be had
     gap: Weight = 5e-3
     time_limit: Annotated[float, Range(gt=0)] = 10800.0  # seconds
 

@@ -1,6 +1,7 @@
 """Which features does a model keep, and which class uses which? The quadratic problem of QPM.
 
-base        the problem, its answer, what a solver offers
+problem     what is asked
+base        the answer, its proof, what a solver offers
 constants   relevance, similarity and pair penalties, made from features and labels
 spread      the threshold of the pair penalties
 assignment  the best assignment for given features, no two classes alike
@@ -12,25 +13,32 @@ sldd, sldd_features, qsenn            the selections that came before QPM's
 alone       any of them by itself, from a file of features
 """
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from qpmstudy.errors import ConfigError, SolverError
 from qpmstudy.registry import Registry
 from qpmstudy.selection.base import (
     Limits,
+    Progress,
     Selection,
-    SelectionProblem,
     Solver,
     Status,
+    Trace,
     relative_gap,
 )
 from qpmstudy.selection.constants import pair_penalties, relevance, similarity
+from qpmstudy.selection.problem import SelectionProblem
 
 __all__ = [
     "SOLVERS",
     "Limits",
+    "Progress",
     "Selection",
     "SelectionProblem",
     "Solver",
     "Status",
+    "Trace",
     "pair_penalties",
     "relative_gap",
     "relevance",
@@ -58,11 +66,14 @@ def solve(
     gap: float = 5e-3,
     time_limit: float = 60.0,
     seed: int = 0,
+    threads: int = 1,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> Selection:
     """Return a feasible selection with an upper bound, checked by code that did not find it.
 
     Stops when the relative gap (bound - objective) / |objective| is at most `gap`, or after
-    `time_limit` seconds. Equal seeds give equal answers unless time runs out.
+    `time_limit` seconds. Equal seeds give equal answers unless time runs out. `on_progress` is
+    told of every better answer and every lower bound; `threads` is how many cores may be used.
 
     Raises:
         ConfigError: the solver is unknown, or a limit is negative.
@@ -78,9 +89,11 @@ def solve(
     refusal = chosen.can_solve(problem)
     if refusal is not None:
         raise SolverError(f"The selection solver {solver!r} cannot take this problem: {refusal}")
-    answer = chosen.solve(problem, Limits(gap, time_limit, seed))
+    trace = Trace(on_progress)
+    answer = chosen.solve(problem, Limits(gap, time_limit, seed, threads, trace))
     _check(problem, answer)
-    return answer
+    trace.note(answer.objective, answer.bound)
+    return replace(answer, trace=tuple(trace.steps))
 
 
 def _check(problem: SelectionProblem, answer: Selection) -> None:

@@ -4,8 +4,9 @@ import logging
 
 from qpmstudy.errors import NotInstalledError, SolverError
 from qpmstudy.selection import SOLVERS
-from qpmstudy.selection.base import Limits, Selection, SelectionProblem
+from qpmstudy.selection.base import Limits, Selection
 from qpmstudy.selection.lagrangian import LagrangianSolver
+from qpmstudy.selection.problem import SelectionProblem
 
 _log = logging.getLogger(__name__)
 

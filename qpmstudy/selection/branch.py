@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from qpmstudy.selection.base import ROUNDING, SelectionProblem
+from qpmstudy.selection.base import ROUNDING
+from qpmstudy.selection.problem import SelectionProblem
 from qpmstudy.selection.relaxation import Multipliers, Relaxation
 from qpmstudy.selection.search import Candidate, Search
 

@@ -5,8 +5,9 @@ import numpy as np
 from gurobipy import GRB
 
 from qpmstudy.errors import SolverError
-from qpmstudy.selection.base import Limits, Selection, SelectionProblem
+from qpmstudy.selection.base import Limits, Selection
 from qpmstudy.selection.linear import LinearModel, Round, model_size, solve_in_rounds
+from qpmstudy.selection.problem import SelectionProblem
 from qpmstudy.selection.search import Candidate
 
 _FREE_SIZE = 2000

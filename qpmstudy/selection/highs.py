@@ -4,8 +4,9 @@ import highspy
 import numpy as np
 
 from qpmstudy.errors import SolverError
-from qpmstudy.selection.base import Limits, Selection, SelectionProblem
+from qpmstudy.selection.base import Limits, Selection
 from qpmstudy.selection.linear import LinearModel, Round, solve_in_rounds
+from qpmstudy.selection.problem import SelectionProblem
 from qpmstudy.selection.search import Candidate
 
 

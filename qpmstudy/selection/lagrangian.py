@@ -11,8 +11,9 @@ from threadpoolctl import (  # type: ignore[import-untyped]  # it ships no annot
     threadpool_limits,
 )
 
-from qpmstudy.selection.base import Limits, Selection, SelectionProblem, Status
+from qpmstudy.selection.base import Limits, Selection, Status
 from qpmstudy.selection.branch import BranchAndBound
+from qpmstudy.selection.problem import SelectionProblem
 from qpmstudy.selection.search import Candidate, Search
 
 _TABU_STEPS, _STEPS_A_FEATURE = 400, 8

@@ -15,8 +15,9 @@ from jaxtyping import Bool, Float, Float64, Int
 from scipy.sparse import csr_matrix, vstack
 
 from qpmstudy.selection.assignment import alike
-from qpmstudy.selection.base import Limits, Selection, SelectionProblem, Status, relative_gap
+from qpmstudy.selection.base import Limits, Selection, Status, relative_gap
 from qpmstudy.selection.lagrangian import first_answer
+from qpmstudy.selection.problem import SelectionProblem
 from qpmstudy.selection.search import Candidate, Search
 
 _SEARCH_SHARE = 0.1

@@ -21,7 +21,6 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import minimize
 
-from qpmstudy.selection.base import SelectionProblem
 from qpmstudy.selection.cuts import (
     CliqueCut,
     DifferenceCut,
@@ -30,6 +29,7 @@ from qpmstudy.selection.cuts import (
     restrict_clique,
 )
 from qpmstudy.selection.incidence import Incidence
+from qpmstudy.selection.problem import SelectionProblem
 
 _UNUSED = 1e-7
 """Cuts whose multiplier is below this are dropped when a relaxation is built anew."""

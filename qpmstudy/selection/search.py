@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.sparse import csr_matrix
 
 from qpmstudy.selection.assignment import best_assignment
-from qpmstudy.selection.base import SelectionProblem
+from qpmstudy.selection.problem import SelectionProblem
 
 _TOLERANCE = 1e-9
 _TENURE = 10
