@@ -1,18 +1,12 @@
 """The default: Gurobi where it is installed and a license covers the size, else the open solver."""
 
-import logging
-
-from qpmstudy.errors import NotInstalledError, SolverError
-from qpmstudy.selection import SOLVERS
 from qpmstudy.selection.base import Limits, Selection
-from qpmstudy.selection.lagrangian import LagrangianSolver
 from qpmstudy.selection.problem import SelectionProblem
-
-_log = logging.getLogger(__name__)
+from qpmstudy.selection.solving import attempted_or_open
 
 
 class AutoSolver:
-    """`auto`: the answer's `solver` says which one it was."""
+    """`auto`: the answer's `solver` says which one it was, its `fallback` why it was not Gurobi."""
 
     name = "auto"
 
@@ -22,12 +16,4 @@ class AutoSolver:
 
     def solve(self, problem: SelectionProblem, limits: Limits) -> Selection:
         """Return Gurobi's answer where it can give one, else the open solver's."""
-        try:
-            gurobi = SOLVERS.get("gurobi")()
-            refusal = gurobi.can_solve(problem)
-            if refusal is None:
-                return gurobi.solve(problem, limits)
-        except (NotInstalledError, SolverError) as error:
-            refusal = str(error)
-        _log.info("Gurobi is not used: %s", refusal)
-        return LagrangianSolver().solve(problem, limits)
+        return attempted_or_open("gurobi", problem, limits)

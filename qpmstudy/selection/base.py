@@ -87,6 +87,8 @@ class Selection:
     seconds: float
     trace: tuple[Progress, ...] = ()
     """How objective and bound came about, first to last."""
+    fallback: str | None = None
+    """Why another solver than the one asked for answered (for `auto`: why not Gurobi)."""
 
     @property
     def gap(self) -> float:

@@ -1,17 +1,25 @@
 """HiGHS as a selection solver (optional package highspy): the open reference for the bounds."""
 
+from collections.abc import Callable
+from threading import Event, Thread
+
 import highspy
 import numpy as np
+from highspy.highs import HighsCallbackEvent
+from jaxtyping import Float64
 
 from qpmstudy.errors import SolverError
 from qpmstudy.selection.base import Limits, Selection
-from qpmstudy.selection.linear import LinearModel, Round, solve_in_rounds
+from qpmstudy.selection.linear import LinearModel
+from qpmstudy.selection.linear_run import Run
 from qpmstudy.selection.problem import SelectionProblem
-from qpmstudy.selection.search import Candidate
+
+_PATIENCE = 1.0
+"""Seconds that Ctrl-C waits for HiGHS to stop, which inside one linear programme it does not."""
 
 
 class HighsSolver:
-    """`highs`: one thread, warm started by the open solver's search."""
+    """`highs`: warm started by the open solver, solved anew while classes are alike."""
 
     name = "highs"
 
@@ -21,42 +29,107 @@ class HighsSolver:
 
     def solve(self, problem: SelectionProblem, limits: Limits) -> Selection:
         """Return the best selection found, its bound, and how it stopped."""
+        run = Run(problem, limits)
+        for group in run.clashes:
+            run.model.tell_apart(group)
+        finished = False
+        while run.left > 0:
+            shared = run.offer(_Round(run).solve())
+            finished = run.closed
+            if finished or not shared:
+                break
+            for _, classes in shared:
+                run.model.tell_apart(classes)
+        return run.answer(self.name, finished)
 
-        def run(model: LinearModel, start: Candidate, gap: float, seconds: float) -> Round:
-            return _run(model, start, Limits(gap, seconds, limits.seed))
 
-        return solve_in_rounds(self.name, problem, limits, run)
+class _Round:
+    """HiGHS on the model as it stands, in a thread, so that Ctrl-C is heard at once."""
 
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._stop, self._done = Event(), Event()
+        self._error: Exception | None = None
+        self._highs = highspy.Highs()  # type: ignore[no-untyped-call]  # highspy leaves it out
+        options = {
+            "output_flag": False,
+            "threads": run.limits.threads,
+            "mip_rel_gap": run.limits.gap,
+            "mip_abs_gap": 0.0,
+            "time_limit": max(run.left, 0.0),
+            "random_seed": run.limits.seed % 2**31,
+        }
+        for option, value in options.items():
+            self._highs.setOptionValue(option, value)
+        self._highs.passModel(_translate(run.model))
+        self._start = run.model.encode(run.best)
+        solution = highspy.HighsSolution()
+        solution.col_value = self._start.tolist()
+        self._highs.setSolution(solution)
+        self._highs.cbMipImprovingSolution += self._guarded(self._improved)
+        self._highs.cbMipInterrupt += self._guarded(self._bounded)
+        self._highs.cbSimplexInterrupt += self._guarded(lambda state: None)
 
-def _run(model: LinearModel, start: Candidate, limits: Limits) -> Round:
-    highs = highspy.Highs()  # type: ignore[no-untyped-call]  # highspy leaves it unannotated
-    options = {
-        "output_flag": False,
-        "threads": 1,
-        "mip_rel_gap": limits.gap,
-        "mip_abs_gap": 0.0,
-        "time_limit": limits.time_limit,
-        "random_seed": limits.seed % 2**31,
-    }
-    for option, value in options.items():
-        highs.setOptionValue(option, value)
-    highs.passModel(_translate(model))
-    solution = highspy.HighsSolution()
-    solution.col_value = model.encode(start).tolist()
-    highs.setSolution(solution)
-    highs.run()
-    status = highs.getModelStatus()
-    known = (highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kTimeLimit)
-    if status not in known:
-        raise SolverError(
-            f"HiGHS stopped with status {highs.modelStatusToString(status)!r}: "
-            f"use solver 'lagrangian'."
-        )
-    info = highs.getInfo()
-    x = np.array(highs.getSolution().col_value)
-    if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
-        x = model.encode(start)
-    return Round(x, -info.mip_dual_bound)
+    def solve(self) -> Float64[np.ndarray, " X"]:
+        """Return the solution, and tell the run of its bound.
+
+        Every round has a thread of its own: HiGHS keeps the number of its workers by thread.
+        """
+        Thread(target=self._work, daemon=True).start()
+        try:
+            # Not Thread.join: interrupted, it takes a thread that runs for one that has ended.
+            while not self._done.wait(0.1):
+                pass
+        except BaseException:
+            self._stop.set()
+            self._done.wait(_PATIENCE)
+            raise
+        if self._error is not None:
+            raise self._error
+        return self._result()
+
+    def _work(self) -> None:
+        try:
+            self._highs.run()
+        except Exception as error:
+            self._error = error
+        finally:
+            self._done.set()
+
+    def _guarded(
+        self, report: Callable[[highspy.cb.HighsCallbackOutput], None]
+    ) -> Callable[[HighsCallbackEvent], None]:
+        """Return a callback that ends the solve, instead of unwinding it, when `report` fails."""
+
+        def callback(event: HighsCallbackEvent) -> None:
+            try:
+                report(event.data_out)
+            except Exception as error:
+                self._error = error
+                self._stop.set()
+            if self._stop.is_set():
+                event.interrupt()
+
+        return callback
+
+    def _improved(self, state: highspy.cb.HighsCallbackOutput) -> None:
+        self._run.offer(np.asarray(state.mip_solution))
+
+    def _bounded(self, state: highspy.cb.HighsCallbackOutput) -> None:
+        self._run.lower(-state.mip_dual_bound)
+
+    def _result(self) -> Float64[np.ndarray, " X"]:
+        status = self._highs.getModelStatus()
+        if status not in (highspy.HighsModelStatus.kOptimal, highspy.HighsModelStatus.kTimeLimit):
+            raise SolverError(
+                f"HiGHS stopped with status {self._highs.modelStatusToString(status)!r}: "
+                f"use solver 'lagrangian'."
+            )
+        info = self._highs.getInfo()
+        self._run.lower(-info.mip_dual_bound)
+        if info.primal_solution_status != highspy.SolutionStatus.kSolutionStatusFeasible:
+            return self._start
+        return np.array(self._highs.getSolution().col_value)
 
 
 def _translate(model: LinearModel) -> highspy.HighsLp:
@@ -70,7 +143,7 @@ def _translate(model: LinearModel) -> highspy.HighsLp:
     lp.a_matrix_.start_ = model.rows.indptr
     lp.a_matrix_.index_ = model.rows.indices
     lp.a_matrix_.value_ = model.rows.data
-    kinds = [highspy.HighsVarType.kInteger] * model.n_binary
-    kinds += [highspy.HighsVarType.kContinuous] * (n_columns - model.n_binary)
+    kinds = [highspy.HighsVarType.kContinuous] * n_columns
+    kinds[: model.n_binary] = [highspy.HighsVarType.kInteger] * model.n_binary
     lp.integrality_ = kinds
     return lp

@@ -2,28 +2,22 @@
 
 Variables: s_d (binary), w_dc (binary), y_e in [0, 1] for the pairs e = (i, j) with a penalty.
 Rows: sum s = N*;  sum_d w_dc = k;  w_dc <= s_d;  s_i + s_j - y_ij <= 1.  That no two classes are
-alike is enforced in rounds: solve, forbid what was alike, solve again. Every round is a
-relaxation of the next, so its bound holds.
+alike is left out at first: every model is a relaxation of the problem, so its bound holds, and
+rows that tell classes apart are added where they are missed.
 """
 
-import time
-from collections.abc import Callable
-from typing import NamedTuple
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int
 from scipy.sparse import csr_matrix, vstack
 
-from qpmstudy.selection.assignment import alike
-from qpmstudy.selection.base import Limits, Selection, Status, relative_gap
-from qpmstudy.selection.lagrangian import first_answer
 from qpmstudy.selection.problem import SelectionProblem
-from qpmstudy.selection.search import Candidate, Search
+from qpmstudy.selection.relaxation import Multipliers
+from qpmstudy.selection.search import Candidate
 
-_SEARCH_SHARE = 0.1
-"""Largest share of the time limit for the warm start."""
-_PRECISION = 1e-6
-"""Relative precision of these solvers: they hold integrality and rows to such tolerances."""
+_IDLE = 1e-7
+"""Cuts whose multiplier is below this do not hold the relaxation's bound down."""
 
 
 class LinearModel:
@@ -42,12 +36,13 @@ class LinearModel:
             [bias, problem.profit.ravel(), prices]
         )
         self.n_binary = F + F * C
-        features, w = np.arange(F), F + np.arange(F * C).reshape(F, C)
+        self._apart: list[tuple[int, int]] = []
+        features, self._w = np.arange(F), F + np.arange(F * C).reshape(F, C)
         y = self.n_binary + np.arange(n_pairs)
         blocks = [
             self._rows(features[None, :], np.ones(F)),
-            self._rows(w.T, np.ones(F)),
-            self._rows(np.stack([w.ravel(), features.repeat(C)], axis=1), np.array([1.0, -1.0])),
+            self._rows(self._w.T, np.ones(F)),
+            self._rows(np.stack([self._w.ravel(), features.repeat(C)], axis=1), _UP_TO),
             self._rows(np.column_stack([self.pairs, y]), np.array([1.0, 1.0, -1.0])),
         ]
         self.rows = vstack(blocks, format="csr")
@@ -64,48 +59,78 @@ class LinearModel:
         data = (np.tile(values, n_rows), columns.ravel(), starts)
         return csr_matrix(data, shape=(n_rows, len(self.profit)))
 
+    def _add(self, blocks: list[csr_matrix], upper: Float[np.ndarray, " Z"]) -> None:
+        n_columns = len(self.profit)
+        for block in (self.rows, *blocks):
+            block.resize(block.shape[0], n_columns)
+        self.rows = vstack([self.rows, *blocks], format="csr")
+        self.lower = np.append(self.lower, np.full(len(upper), -np.inf))
+        self.upper = np.append(self.upper, upper)
+
     def encode(self, candidate: Candidate) -> Float64[np.ndarray, " X"]:
         """Return the values of all variables in a solution."""
-        F, C = self.problem.relevance.shape
-        s, w = np.zeros(F), np.zeros((F, C))
+        s, w = np.zeros(len(self._w)), np.zeros(self._w.shape)
         s[candidate.selected] = 1.0
         w[candidate.selected] = candidate.assignment.T
         y = s[self.pairs[:, 0]] * s[self.pairs[:, 1]]
-        return np.concatenate([s, w.ravel(), y])
+        alone = [np.maximum(w[:, first] - w[:, second], 0.0) for first, second in self._apart]
+        return np.concatenate([s, w.ravel(), y, *alone])
 
     def decode(
         self, x: Float[np.ndarray, " X"]
     ) -> tuple[Int[np.ndarray, " S"], Bool[np.ndarray, "C S"]]:
         """Return the features selected in x, and the assignment."""
-        F, C = self.problem.relevance.shape
+        F, C = self._w.shape
         selected = np.flatnonzero(x[:F] > 0.5)
         return selected, (x[F : self.n_binary].reshape(F, C)[selected] > 0.5).T
 
-    def forbid_alike(
-        self, selected: Int[np.ndarray, " S"], assignment: Bool[np.ndarray, "C S"]
-    ) -> int:
-        """Add a row for every group of equal classes, and return how many there were.
+    def add_cuts(self, found: Multipliers, most: int) -> None:
+        """Add the cuts (see `cuts`) that hold the relaxation's bound down, at most `most`."""
+        y = {(int(i), int(j)): self.n_binary + e for e, (i, j) in enumerate(self.pairs)}
+        rows: list[tuple[float, list[int], list[float], float]] = []
+        for (members, m), x in found.cliques.items():
+            products = [y[i, j] for at, i in enumerate(members) for j in members[at + 1 :]]
+            values = [float(m)] * len(members) + [-1.0] * len(products)
+            if len(members) > 2:  # pairs are rows from the start
+                rows.append((x, [*members, *products], values, m * (m + 1) / 2))
+        for (features, classes), u in found.differences.items():
+            cells, most_cells = self.forbidden(np.array(features), np.array(classes))
+            rows.append((u, cells.tolist(), [1.0] * len(cells), most_cells))
+        rows = sorted((row for row in rows if row[0] > _IDLE), key=lambda row: -row[0])[:most]
+        blocks = [
+            self._rows(np.array([columns]), np.array(values)) for _, columns, values, _ in rows
+        ]
+        self._add(blocks, np.array([upper for *_, upper in rows]))
 
-        Of the group S with the features T at most one class may keep all k of them:
-        sum_{c in S, d in T} w_dc <= |S| (k - 1) + 1.
+    def forbidden(
+        self, features: Int[np.ndarray, " K"], classes: Int[np.ndarray, " G"]
+    ) -> tuple[Int[np.ndarray, " T"], float]:
+        """Return the cells w and their largest sum if one of the classes has these k features."""
+        k = self.problem.per_class
+        return self._w[np.ix_(features, classes)].ravel(), len(classes) * (k - 1) + 1.0
+
+    def tell_apart(self, group: Int[np.ndarray, " G"]) -> None:
+        """Make neighbours in a group of classes differ.
+
+        Classes a and b: z_d in [0, 1], z_d <= w_da, z_d <= 1 - w_db, sum_d z_d >= 1, so some
+        feature of a is not b's. A cut for each set of features that both might share takes as
+        many rounds as there are such sets: 11 for 10_qp_05 instead of 2, 1.3 s instead of 0.2.
         """
-        C, k = self.problem.relevance.shape[1], self.problem.per_class
-        groups = alike(assignment)
-        for group in groups:
-            features = selected[assignment[group[0]]]
-            cells = len(self.problem.relevance) + features[:, None] * C + group
-            row = self._rows(cells.reshape(1, -1), np.ones(cells.size))
-            self.rows = vstack([self.rows, row], format="csr")
-            self.lower = np.append(self.lower, -np.inf)
-            self.upper = np.append(self.upper, len(group) * (k - 1) + 1.0)
-        return len(groups)
+        F = len(self._w)
+        for first, second in pairwise(group.tolist()):
+            z = len(self.profit) + np.arange(F)
+            self._apart.append((first, second))
+            self.profit = np.append(self.profit, np.zeros(F))
+            blocks = [
+                self._rows(np.column_stack([z, self._w[:, first]]), _UP_TO),
+                self._rows(np.column_stack([z, self._w[:, second]]), np.ones(2)),
+                self._rows(z[None, :], -np.ones(F)),
+            ]
+            self._add(blocks, np.repeat([0.0, 1.0, -1.0], [F, F, 1]))
 
 
-class Round(NamedTuple):
-    """What a solver returns for one model: the best solution found and an upper bound."""
-
-    x: Float[np.ndarray, " X"]
-    bound: float
+_UP_TO = np.array([1.0, -1.0])
+"""x - y, which is at most 0 where x is up to y."""
 
 
 def penalised_pairs(problem: SelectionProblem) -> Int[np.ndarray, "E 2"]:
@@ -116,59 +141,7 @@ def penalised_pairs(problem: SelectionProblem) -> Int[np.ndarray, "E 2"]:
 
 
 def model_size(problem: SelectionProblem) -> tuple[int, int]:
-    """Return the numbers of variables and rows that the model has before the first round."""
+    """Return the numbers of variables and rows that the model has before cuts are added."""
     F, C = problem.relevance.shape
     n_pairs = len(penalised_pairs(problem))
     return F + F * C + n_pairs, 1 + C + F * C + n_pairs
-
-
-def solve_in_rounds(
-    name: str,
-    problem: SelectionProblem,
-    limits: Limits,
-    run: Callable[[LinearModel, Candidate, float, float], Round],
-) -> Selection:
-    """Return the best selection of `run(model, start, gap, seconds)` called until none are alike.
-
-    The open solver's search gives the first start; a round whose classes are alike still gives
-    an answer, since its features are assigned anew with all classes different.
-    """
-    begin = time.perf_counter()
-    search = Search(problem)
-    best = first_answer(search, limits, begin + _SEARCH_SHARE * limits.time_limit)
-    model = LinearModel(problem)
-    bound = _unconstrained(search)
-    while True:
-        left = limits.time_limit - (time.perf_counter() - begin)
-        if left <= 0:
-            finished = False
-            break
-        found = run(model, best, limits.gap, left)
-        bound = min(bound, found.bound)
-        selected, assignment = model.decode(found.x)
-        candidate = search.evaluate(selected)
-        if candidate.objective > best.objective:
-            best = candidate
-        finished = relative_gap(best.objective, bound) <= max(limits.gap, _PRECISION)
-        if finished:
-            break
-        if not model.forbid_alike(selected, assignment):
-            break
-    return Selection(
-        selected=best.selected,
-        assignment=best.assignment,
-        objective=best.objective,
-        bound=bound,
-        status=Status.of(best.objective, bound, finished),
-        solver=name,
-        seconds=time.perf_counter() - begin,
-    )
-
-
-def _unconstrained(search: Search) -> float:
-    """Return a bound for solvers that run out of time before they have one of their own.
-
-    Every class takes its k best features and every selected feature the highest bias.
-    """
-    best = np.sort(search.V, axis=0)[-search.problem.per_class :].sum()
-    return float(best + np.sort(search.b)[-search.problem.n_features :].sum())

@@ -62,6 +62,14 @@ def dense_problem(n_given=40, n_classes=12, n_features=12, per_class=3):
     return SelectionProblem(A, penalty, None, n_features, per_class)
 
 
+def hard_problem() -> SelectionProblem:
+    """Return a problem that Gurobi's size-limited license covers and no solver solves in 20 s."""
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(70, 8))
+    penalty = 40 * np.triu(rng.random((70, 70)) * (rng.random((70, 70)) < 0.4), 1)
+    return SelectionProblem(A, penalty + penalty.T, None, 25, 4)
+
+
 def brute_force(problem: SelectionProblem) -> float:
     """Return the optimum, from every selection and every assignment of different sets."""
     best = -np.inf
