@@ -76,7 +76,7 @@ class Classifier(nn.Module):
         try:
             if "head.mean" in state:
                 weight, mean, std = (state[f"head.{name}"] for name in ("weight", "mean", "std"))
-                head = SparseHead(weight.bool(), mean, std)
+                head = SparseHead(weight, mean, std, state.get("head.bias"))
             else:
                 head = DenseHead(
                     shape.features, len(state["head.weight"]), dropout=0.0, generator=generator

@@ -15,14 +15,15 @@ from qpmstudy.heads import SparseHead
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says about one image.
+    """What a model says about one image: a logit is its bias and its row of contributions, summed.
 
     Symbols: C classes, F features of the model, P patches.
     """
 
     logits: Float[Tensor, " C"]
     probabilities: Float[Tensor, " C"]
-    contributions: Float[Tensor, "C F"]  # of each feature to each logit; rows add up to it
+    contributions: Float[Tensor, "C F"]  # of each feature to each logit
+    bias: Float[Tensor, " C"]  # what each logit is before any feature; 0 for QPM
     feature_maps: Float[Tensor, "P F"]
     mask: Bool[Tensor, "C F"]  # the features each class uses
 
@@ -69,6 +70,7 @@ class InterpretableModel:
             logits=output.logits[0],
             probabilities=output.logits[0].softmax(0),
             contributions=contributions,
+            bias=torch.zeros_like(output.logits[0]) if head.bias is None else head.bias,
             feature_maps=output.feature_maps[0],
             mask=self.classifier.weight != 0,
         )

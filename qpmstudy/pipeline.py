@@ -33,11 +33,11 @@ class Stage:
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("dense", 1, ("split", "adapter", "dense"), (), dense),
-        Stage("evaluate_dense", 1, ("evaluate",), ("dense",), evaluate),
-        Stage("select", 1, ("select",), ("dense",), select),
-        Stage("finetune", 1, ("finetune",), ("dense", "select"), finetune),
-        Stage("evaluate", 1, ("evaluate",), ("finetune",), evaluate),
+        Stage("dense", 2, ("split", "adapter", "dense"), (), dense),
+        Stage("evaluate_dense", 2, ("evaluate",), ("dense",), evaluate),
+        Stage("select", 2, ("select",), ("dense",), select),
+        Stage("finetune", 3, ("select", "finetune"), ("dense", "select"), finetune),
+        Stage("evaluate", 2, ("evaluate",), ("finetune",), evaluate),
     )
 }
 """In an order in which each stage comes after its inputs."""
@@ -75,11 +75,15 @@ def run_stage(
     inputs: Mapping[str, StageOutput],
     seed: int,
     on_epoch: EpochListener | None = None,
+    withheld: Mapping[str, str] | None = None,
 ) -> StageOutput:
-    """Run one stage. `inputs` holds the outputs of the stages named in its `inputs`."""
+    """Run one stage. `inputs` holds the outputs of the stages named in its `inputs`.
+
+    `withheld` names selection solvers that may not be used here, each with the reason.
+    """
     stage = STAGES[name]
     wanted = {needed: inputs[needed] for needed in stage.inputs}
-    return stage.run(StageContext(config, seed, embeddings, wanted, on_epoch))
+    return stage.run(StageContext(config, seed, embeddings, wanted, on_epoch, withheld or {}))
 
 
 def run_pipeline(

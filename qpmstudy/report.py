@@ -46,6 +46,7 @@ def prediction_json(
             zip(model.class_names, prediction.probabilities.tolist(), strict=True)
         ),
         "logit": float(prediction.logits[label]),
+        "bias": float(prediction.bias[label]),
         "contributions": {
             str(model.selected[feature]): float(prediction.contributions[label, feature])
             for feature in prediction.used(label)
@@ -58,9 +59,11 @@ def prediction_text(path: Path, prediction: Prediction, model: InterpretableMode
     best = prediction.top(top)
     lines = [str(path)]
     lines += [f"  {prediction.probabilities[c]:6.1%}  {model.class_names[c]}" for c in best]
-    reasons = "  ".join(
+    reasons = [
         f"feature {model.selected[f]} {prediction.contributions[best[0], f]:+.2f}"
         for f in prediction.used(best[0])
-    )
-    lines.append(f"  because: {reasons}  = logit {prediction.logits[best[0]]:+.2f}")
+    ]
+    if prediction.bias.any():  # QPM has none
+        reasons.append(f"bias {prediction.bias[best[0]]:+.2f}")
+    lines.append(f"  because: {'  '.join(reasons)}  = logit {prediction.logits[best[0]]:+.2f}")
     return "\n".join(lines)

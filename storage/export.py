@@ -7,6 +7,8 @@ from typing import Any
 
 from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.exported import save_model
+from qpmstudy.selection.methods import METHODS
+from qpmstudy.stages.select import CERTIFICATE
 from storage.artifacts import ArtifactStore
 from storage.layout import StorageRoot
 from storage.results import Row, config_types
@@ -80,16 +82,17 @@ def _export(artifacts: ArtifactStore, spec: StudySpec, row: Row, folder: Path) -
     selected = selection.tensors["selected"].tolist()
     names: list[str] = facts["class_names"]
     uses = {
-        name: [selected[column] for column in used.nonzero().flatten().tolist()]
-        for name, used in zip(names, selection.tensors["assignment"], strict=True)
+        name: [selected[column] for column in weights.nonzero().flatten().tolist()]
+        for name, weights in zip(names, evaluated.tensors["weight"], strict=True)
     }
+    proven = selection.facts["solver"] is not None
     record = {
         "name": folder.name,
         "shape": tuned.facts["shape"],
         "class_names": names,
         "selected": selected,
         "classes": uses,
-        "certificate": dict(selection.facts),
+        "certificate": {name: selection.facts[name] for name in CERTIFICATE} if proven else None,
         "metrics": facts["metrics"],
         "sid_k": facts["sid_k"],
         "search_split": spec.objective_split,
@@ -111,15 +114,12 @@ def _export(artifacts: ArtifactStore, spec: StudySpec, row: Row, folder: Path) -
 
 def _card(record: Mapping[str, Any], spec: StudySpec) -> str:
     """Return the model card: what it is, how good, on what, and how to make it again."""
-    certificate = record["certificate"]
-    gap = certificate["gap"]
-    proven = "not bounded" if gap is None else f"{gap:.2%}"
+    method = record["configuration"]["select.method"]
     lines = [
         f"# {record['name']}",
         "",
-        f"DINO-QPM classifier of {len(record['class_names'])} classes by "
-        f"{len(record['selected'])} features, "
-        f"{record['configuration']['select.per_class']} a class, on frozen "
+        f"{METHODS.get(method).title} classifier of {len(record['class_names'])} classes by "
+        f"{len(record['selected'])} features, {_a_class(record['classes'])}, on frozen "
         f"`{record['backbone']['name']}` embeddings of `{record['dataset']}`.",
         "",
         "| split | " + " | ".join(METRICS_SHOWN) + " |",
@@ -138,8 +138,7 @@ def _card(record: Mapping[str, Any], spec: StudySpec) -> str:
             if spec.protocol == "paper"
             else "; the test split took no part."
         ),
-        f"Selection by {certificate['solver']}: objective {certificate['objective']:.4g}, "
-        f"proven gap {proven}.",
+        _selection(method, record["certificate"]),
     ]
     if record["dataset"].startswith("birds"):
         lines.append("Synthetic birds, patch descriptor: no figure is comparable with CUB.")
@@ -152,3 +151,23 @@ def _card(record: Mapping[str, Any], spec: StudySpec) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _a_class(classes: Mapping[str, list[int]]) -> str:
+    counts = [len(used) for used in classes.values()]
+    if min(counts) == max(counts):
+        return f"{counts[0]} a class"
+    mean = sum(counts) / len(counts)
+    return f"{mean:.1f} a class on average ({min(counts)} to {max(counts)})"
+
+
+def _selection(method: str, certificate: Mapping[str, Any] | None) -> str:
+    if certificate is None:
+        return f"Selection by {method}, which proves nothing about its answer."
+    gap, fallback = certificate["gap"], certificate["fallback"]
+    proven = "not bounded" if gap is None else f"{gap:.2%}"
+    took_over = f" It took over from another solver: {fallback}" if fallback else ""
+    return (
+        f"Selection by {certificate['solver']}: objective {certificate['objective']:.4g}, "
+        f"proven gap {proven}.{took_over}"
+    )

@@ -75,6 +75,7 @@ def schema(held_out: Iterable[str]) -> pa.Schema:
         ("qp_objective", pa.float64()),
         ("qp_bound", pa.float64()),
         ("qp_gap", pa.float64()),
+        ("qp_fallback", pa.string()),
     ]
     columns += [(f"key.{stage}", pa.string()) for stage in STAGES]
     columns += [(f"seconds.{stage}", pa.float64()) for stage in STAGES]

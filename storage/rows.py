@@ -11,6 +11,8 @@ from storage.artifacts import ArtifactStore
 def stage_columns(artifacts: ArtifactStore, keys: Mapping[str, str], split: str) -> dict[str, Any]:
     """Return metrics of both phases and the selection's certificate of one pipeline run.
 
+    The certificate's columns ("qp_...") are None where the method has none.
+
     Args:
         artifacts: where the stages are.
         keys: key of every stage.
@@ -30,6 +32,7 @@ def stage_columns(artifacts: ArtifactStore, keys: Mapping[str, str], split: str)
         "qp_objective": select["objective"],
         "qp_bound": select["bound"],
         "qp_gap": select["gap"],
+        "qp_fallback": select["fallback"],
     }
 
 

@@ -30,7 +30,7 @@ def write_explanation(
     Returns:
         The files: "combined.png" (every used feature in its colour), "overview.png" (image,
         combined and features side by side, captioned), "feature-<number>.png" for each used
-        feature, and "explanation.json".
+        feature, and "explanation.json", whose bias and contributions add up to the logit.
     """
     folder.mkdir(parents=True, exist_ok=True)
     label = prediction.top(1)[0]
@@ -81,6 +81,7 @@ def write_explanation(
             "class": name,
             "probability": share,
             "logit": logit,
+            "bias": float(prediction.bias[label]),
             "features": facts,
         },
     )

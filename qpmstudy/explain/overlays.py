@@ -64,10 +64,13 @@ def tinted(
 ) -> UInt8[np.ndarray, "S S 3"]:
     """Return the picture greyed where nothing fires, painted where features do.
 
-    Where several fire, each adds its colour in proportion to its share of their sum.
+    Where several fire, each adds its colour in proportion to its share of their sum. Without a
+    map, which is a class without features, all of it is grey.
     """
     light = picture.astype(np.float32)
     grey = light.mean(2, keepdims=True)
+    if not heats:
+        heats, colours = [np.zeros(picture.shape[:2], np.float32)], PALETTE[:1]
     stack = np.stack(heats)  # (n, S, S)
     fires = stack.max(0)[..., None]
     total = np.maximum(stack.sum(0), 1e-6)

@@ -37,7 +37,8 @@ def overlay_sheet(evaluated: StageOutput, image_root: Path) -> UInt8[np.ndarray,
         maps = tensors["overlay.maps"][position].numpy()
         predicted = int(tensors["overlay.predicted"][position])
         picture = seen_picture(_image(image_root / name), preprocessing, SIDE)
-        used = np.flatnonzero(weight[predicted])
+        w = weight[predicted]
+        used = np.flatnonzero(w)
         heats = [heat(maps[:, f], (grid[0], grid[1]), float(peak[f]), SIDE) for f in used]
         colours = [colour(index) for index in range(len(used))]
         right = predicted == labels[position]
@@ -47,12 +48,16 @@ def overlay_sheet(evaluated: StageOutput, image_root: Path) -> UInt8[np.ndarray,
                 Tile(picture, names[labels[position]], said),
                 Tile(tinted(picture, heats, colours), "all features"),
                 *(
-                    Tile(tinted(picture, [h], [c]), f"feature {numbers[f]}", spot=c)
+                    Tile(tinted(picture, [h], [c]), f"feature {numbers[f]}", _side(float(w[f])), c)
                     for f, h, c in zip(used, heats, colours, strict=True)
                 ),
             ]
         )
     return np.asarray(sheet(rows))
+
+
+def _side(weight: float) -> str:
+    return "counts against it" if weight < 0 else ""
 
 
 def _image(path: Path) -> Image.Image:

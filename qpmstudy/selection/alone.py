@@ -3,18 +3,19 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from jaxtyping import Float, Float64, Int, Shaped
 
-from qpmstudy.errors import ConfigError, DataError
+from qpmstudy.config import MethodName, SelectConfig, SolverName
+from qpmstudy.errors import DataError
 from qpmstudy.files import write_bytes
-from qpmstudy.selection import SelectionProblem, relevance, solve
+from qpmstudy.metrics import dead_features
+from qpmstudy.selection import SOLVERS
 from qpmstudy.selection.base import Selection
-from qpmstudy.selection.qsenn import qsenn
-from qpmstudy.selection.sldd import SparseLayer, sldd
-
-METHODS = ("qpm", "sldd", "qsenn")
+from qpmstudy.selection.methods import METHODS, Means, Selected
+from qpmstudy.selection.sldd import SparseLayer
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Features:
     @property
     def dead(self) -> int:
         """Return how many features are constant, which no class can use."""
-        return len(relevance(self.values, self.labels).dead)
+        return dead_features(self.values)
 
 
 def read_features(path: Path) -> Features:
@@ -67,25 +68,27 @@ def select_layer(
     gap: float = 5e-3,
     time_limit: float = 60.0,
     seed: int = 0,
-) -> tuple[SparseLayer, Selection | None]:
+) -> Selected:
     """Return the sparse layer of a method, and the certificate where the method has one.
 
     `solver`, `gap`, `time_limit` (seconds) and `seed` are for "qpm" alone.
 
     Raises:
-        ConfigError: the method is unknown, or a size or limit is not allowed.
+        ConfigError: the method or solver is unknown, or a size or limit is not allowed.
         DataError: features are not finite, or a class has no image.
         SolverError: there is no solution of these sizes.
     """
-    if method == "qpm":
-        problem = SelectionProblem.from_features(data.values, data.labels, n_features, per_class)
-        answer = solve(problem, solver, gap, time_limit, seed)
-        weight = answer.assignment.astype(np.float64)
-        return SparseLayer(answer.selected, weight, np.zeros(len(weight))), answer
-    methods = {"sldd": sldd, "qsenn": qsenn}
-    if method not in methods:
-        raise ConfigError(f"Unknown method {method!r}: the choices are {', '.join(METHODS)}.")
-    return methods[method](data.values, data.labels, n_features, per_class), None
+    chosen = METHODS.get(method)
+    SOLVERS.get(solver)
+    config = SelectConfig(
+        method=cast(MethodName, method),
+        features=n_features,
+        per_class=per_class,
+        solver=cast(SolverName, solver),
+        gap=gap,
+        time_limit=time_limit,
+    )
+    return chosen.select(data.values, data.labels, config, Means(seed))
 
 
 def save_layer(layer: SparseLayer, path: Path) -> None:

@@ -1,7 +1,8 @@
 """The sparse layer of Q-SENN: every class-feature relation is positive, negative or absent.
 
 Norrenbrock et al. 2024, "Q-SENN: Quantized Self-Explaining Neural Networks". The paper repeats
-selection and fine-tuning four times; this is the selection of one such round.
+selection and fine-tuning four times: `qsenn` selects in the first round, `requantised` in those
+after it, which keep the features and decide anew what they mean for each class.
 C classes, S selected features.
 """
 
@@ -9,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from qpmstudy.errors import SolverError
+from qpmstudy.selection.glm import Path, regularisation_path, standardise
 from qpmstudy.selection.sldd import SparseLayer, keep_largest
 from qpmstudy.selection.sldd_features import selected_path
 
@@ -20,8 +22,6 @@ def qsenn(
     per_class: int,
 ) -> SparseLayer:
     """Return Q-SENN's layer for a dense model's training features: weights in {-a, 0, a}.
-
-    With as many features as are asked for, all are kept, as in the later rounds of the paper.
 
     Args:
         features: images x features.
@@ -35,6 +35,25 @@ def qsenn(
         SolverError: a size is more than there is to choose from, or no solution was found.
     """
     selected, path = selected_path(features, labels, n_features, per_class)
+    return _end_of(path, selected, per_class)
+
+
+def requantised(
+    features: Shaped[np.ndarray, "N S"], labels: Int[np.ndarray, " N"], per_class: int
+) -> SparseLayer:
+    """Return the layer of a later round: all S features of the fine-tuned model, new relations.
+
+    A feature that fine-tuning has made constant stays, without a weight.
+
+    Raises:
+        DataError: a feature is not finite, a class has no image, or all features are constant.
+        SolverError: no solution was found.
+    """
+    path = regularisation_path(standardise(features), labels)
+    return _end_of(path, np.arange(features.shape[1]), per_class)
+
+
+def _end_of(path: Path, selected: Int[np.ndarray, " S"], per_class: int) -> SparseLayer:
     weight = quantise(path.weights[-1], per_class)
     return SparseLayer(selected, weight, balanced_bias(weight, path.biases[-1]))
 

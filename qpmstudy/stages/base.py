@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from qpmstudy.classifier import AdapterShape, Classifier
@@ -35,6 +36,8 @@ class StageContext:
     embeddings: Embeddings
     inputs: Mapping[str, StageOutput]
     on_epoch: EpochListener | None = None
+    withheld: Mapping[str, str] = field(default_factory=dict)
+    """Selection solvers that may not be used here, each with the reason."""
 
     def part(self, name: str) -> LabelledTokens:
         """Return the "train" or "validation" images that the dense stage settled."""
@@ -50,6 +53,13 @@ def device() -> torch.device:
 def generator(seed: int, purpose: int) -> torch.Generator:
     """Return a generator for one purpose, so that drawing more for one shifts no other."""
     return torch.Generator().manual_seed(seed * 1_000_003 + purpose)
+
+
+@torch.inference_mode()
+def feature_vectors(model: Classifier, data: LabelledTokens) -> Float[Tensor, "n F"]:
+    """Return the feature vectors of a model in evaluation mode, on the CPU."""
+    vectors = [model(tokens).feature_vector.cpu() for tokens, _ in data.batches(256, device())]
+    return torch.cat(vectors)
 
 
 def shape_facts(shape: AdapterShape) -> dict[str, int]:

@@ -2,13 +2,19 @@
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from qpmstudy.adapter import Adapter
 from qpmstudy.classifier import AdapterShape, Classifier
 from qpmstudy.embeddings import stratified_split
 from qpmstudy.heads import DenseHead
-from qpmstudy.stages.base import StageContext, StageOutput, device, generator, shape_facts
+from qpmstudy.stages.base import (
+    StageContext,
+    StageOutput,
+    device,
+    feature_vectors,
+    generator,
+    shape_facts,
+)
 from qpmstudy.training import LabelledTokens, Recipe, train
 
 
@@ -51,14 +57,8 @@ def dense(context: StageContext) -> StageOutput:
             **model.tensors(),
             "index.train": torch.from_numpy(training.index),
             "index.validation": torch.from_numpy(validation.index),
-            "features": _feature_vectors(model, training),
+            "features": feature_vectors(model, training),
             "labels": torch.from_numpy(np.ascontiguousarray(embeddings.labels[training.index])),
         },
         facts={"shape": shape_facts(shape), "history": history},
     )
-
-
-@torch.inference_mode()
-def _feature_vectors(model: Classifier, data: LabelledTokens) -> Tensor:
-    vectors = [model(tokens).feature_vector.cpu() for tokens, _ in data.batches(256, device())]
-    return torch.cat(vectors)

@@ -42,6 +42,7 @@ class _Pass:
     features: Float[Tensor, "n F"]
     peaks: Float[Tensor, "n F"]
     metrics: dict[str, float | None]
+    sid_left_out: int
 
 
 def evaluate(context: StageContext) -> StageOutput:
@@ -51,14 +52,15 @@ def evaluate(context: StageContext) -> StageOutput:
         Tensors: "logits.<split>" (n, C) with "index.<split>" (n,), positions in the store, of
         every split; "peak" (F,), the scale to draw each feature's map against; "overlay.maps"
         (m, P, F) and "overlay.index" (m,) of a few validation or test images.
-        Facts: "metrics" by split, "sid_k" (at most the features of a class), and what an
-        exported model must know of dataset and backbone.
+        Facts: "metrics" by split; "sid_k", at most the features of a class on average, with
+        "sid_left_out", the images by split whose predicted class has fewer; and what an exported
+        model must know of dataset and backbone.
     """
     (source,) = context.inputs.values()
     model = source.classifier().to(device())
     embeddings = context.embeddings
-    smallest = int((model.weight != 0).sum(1).min())
-    k = max(1, min(context.config.evaluate.sid_k, smallest))
+    mean_used = int((model.weight != 0).sum()) // len(model.weight)
+    k = max(1, min(context.config.evaluate.sid_k, mean_used))
     parts = {"train": context.part("train"), "validation": context.part("validation")}
     for split in embeddings.held_out_splits():
         parts[split] = LabelledTokens(embeddings, embeddings.indices(split))
@@ -92,6 +94,7 @@ def evaluate(context: StageContext) -> StageOutput:
         facts={
             "metrics": metrics,
             "sid_k": k,
+            "sid_left_out": {name: result.sid_left_out for name, result in passes.items()},
             "overlay_ids": [embeddings.ids[i] for i in shown.index],
             "overlay_labels": embeddings.labels[shown.index].tolist(),
             "class_names": list(embeddings.class_names),
@@ -138,6 +141,7 @@ def _measure(model: Classifier, data: LabelledTokens, k: int) -> _Pass:
             "plausibility_shifted": _finite(shifted.value()),
             "sid": _finite(sid.value()),
         },
+        sid_left_out=sid.left_out,
     )
 
 

@@ -1,36 +1,91 @@
-"""Fine-tuning: the adapter trained on under the fixed sparse binary head."""
+"""Fine-tuning: the adapter trained on under a fixed sparse head."""
 
 from dataclasses import replace
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from qpmstudy.adapter import Adapter
 from qpmstudy.classifier import AdapterShape, Classifier
-from qpmstudy.heads import SparseHead
-from qpmstudy.stages.base import StageContext, StageOutput, device, shape_facts
-from qpmstudy.training import Recipe, train
+from qpmstudy.config import FinetuneConfig
+from qpmstudy.heads import FeatureDropout, SparseHead
+from qpmstudy.selection.methods import METHODS, Method
+from qpmstudy.stages.base import (
+    StageContext,
+    StageOutput,
+    device,
+    feature_vectors,
+    generator,
+    shape_facts,
+)
+from qpmstudy.training import Recipe, Record, train
+
+# The schedule of a method that selects anew between rounds, as published with Q-SENN.
+EARLY_EPOCHS = 10
+DECAY = 0.9
 
 
 def finetune(context: StageContext) -> StageOutput:
-    """Cut the adapter down to the selected features and train it under the binary head.
+    """Cut the adapter down to the selected features and train it under the sparse head.
 
-    The head standardises features by the dense model's training mean and deviation,
-    which stay fixed (as the reference does; its published results were made so).
+    The head standardises features by the mean and deviation of the training features its weights
+    were made from, which stay fixed (for QPM as the reference does; its published results were
+    made so). Q-SENN has four rounds: before each further one, the relations of features and
+    classes are decided anew from the features as they are by then.
 
     Returns:
         Tensors: the classifier, "index.train", "index.validation", and "selected" (N*,), the
         numbers its features had in the dense model.
-        Facts: "shape" of the adapter and "history", a record an epoch.
+        Facts: "shape" of the adapter and "history", a record an epoch, over all rounds.
     """
-    config = context.config.finetune
     before, selection = context.inputs["dense"], context.inputs["select"]
+    method = METHODS.get(context.config.select.method)
+    training, validation = context.part("train"), context.part("validation")
+    labels = before.tensors["labels"].numpy()
     selected = selection.tensors["selected"]
+    history: list[Record] = []
+
+    def on_epoch(record: Record) -> None:  # counts epochs over all rounds
+        history.append(record | {"epoch": len(history) + 1})
+        if context.on_epoch:
+            context.on_epoch(history[-1])
+
+    adapter = before.classifier().adapter.select(selected)
     features = before.tensors["features"][:, selected]
-    trained = before.classifier()
-    model = Classifier(
-        trained.adapter.select(selected),
-        SparseHead(
-            selection.tensors["assignment"], features.mean(0), features.std(0, correction=0)
-        ),
-    ).to(device())
-    recipe = Recipe(
+    weight, bias = selection.tensors["weight"], selection.tensors["bias"]
+    dropout = FeatureDropout(method.dropout, generator(context.seed, purpose=2))
+    model = _model(adapter, features, weight, bias, dropout)
+    for number, recipe in enumerate(recipes(context.config.finetune, method)):
+        if number and method.renew:
+            features = feature_vectors(model, training)
+            layer = method.renew(features.numpy(), labels, context.config.select.per_class)
+            weight, bias = (torch.from_numpy(part) for part in (layer.weight, layer.bias))
+            model = _model(model.adapter.cpu(), features, weight, bias, dropout)
+        train(model, training, recipe, context.seed, validation, on_epoch)
+    shape = before.facts["shape"]
+    assert isinstance(shape, dict)
+    return StageOutput(
+        tensors={
+            **model.tensors(),
+            "index.train": before.tensors["index.train"],
+            "index.validation": before.tensors["index.validation"],
+            "selected": selected,
+        },
+        facts={
+            "shape": shape_facts(replace(AdapterShape(**shape), features=len(selected))),
+            "history": history,
+        },
+    )
+
+
+def recipes(config: FinetuneConfig, method: Method) -> list[Recipe]:
+    """Return the recipe of each round.
+
+    The last has the configured epochs, those before it 10 at most; the learning rate is the
+    configured one in the first and falls by a tenth from round to round.
+    """
+    last = Recipe(
         epochs=config.epochs,
         batch=config.batch,
         lr=config.lr,
@@ -39,23 +94,19 @@ def finetune(context: StageContext) -> StageOutput:
         l1_fm=config.l1_fm,
         l1_fv=config.l1_fv,
     )
-    history = train(
-        model,
-        context.part("train"),
-        recipe,
-        context.seed,
-        context.part("validation"),
-        context.on_epoch,
-    )
-    dense_shape = before.facts["shape"]
-    assert isinstance(dense_shape, dict)
-    shape = replace(AdapterShape(**dense_shape), features=len(selected))
-    return StageOutput(
-        tensors={
-            **model.tensors(),
-            "index.train": before.tensors["index.train"],
-            "index.validation": before.tensors["index.validation"],
-            "selected": selected,
-        },
-        facts={"shape": shape_facts(shape), "history": history},
-    )
+    early = replace(last, epochs=min(EARLY_EPOCHS, config.epochs))
+    rounds = [*[early] * (method.rounds - 1), last]
+    return [replace(recipe, lr=config.lr * DECAY**number) for number, recipe in enumerate(rounds)]
+
+
+def _model(
+    adapter: Adapter,
+    features: Float[Tensor, "n S"],
+    weight: Float[Tensor, "C S"],
+    bias: Float[Tensor, " C"],
+    dropout: FeatureDropout,
+) -> Classifier:
+    """Return the classifier under a layer made from `features`; a bias of zeros is none."""
+    mean, std = features.mean(0), features.std(0, correction=0)
+    head = SparseHead(weight, mean, std, bias if bias.any() else None, dropout)
+    return Classifier(adapter, head).to(device())

@@ -1,5 +1,6 @@
 """A tiny store of embeddings whose classes are pairs of parts, and a pipeline that learns them."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -115,6 +116,16 @@ def small_model() -> InterpretableModel:
             },
         },
     )
+
+
+@pytest.fixture(scope="session")
+def biased_model(small_model: InterpretableModel) -> InterpretableModel:
+    """The small model under a layer as SLDD makes them: real weights, biases, an idle class."""
+    head = small_model.classifier.head
+    assert isinstance(head, SparseHead)
+    weight = torch.tensor([[0.5, -1.25, 0, 0], [0, 0, 0, 0], [0.75, 0.5, -0.25, 2]])
+    sparse = SparseHead(weight, head.mean, head.std, torch.tensor([0.25, 1.5, -0.5]))
+    return replace(small_model, classifier=Classifier(small_model.classifier.adapter, sparse))
 
 
 @pytest.fixture(scope="session")

@@ -20,9 +20,10 @@ def test_every_value_has_a_path_that_sets_it() -> None:
     before: dict[str, Any] = flatten(PipelineConfig())
     assert len(before) > 20
     for path, value in before.items():
-        other: Any = "other" if isinstance(value, str) else value + 1
-        if path == "select.solver":
-            other = "highs"
+        section, _, name = path.partition(".")
+        hints = get_type_hints(get_type_hints(PipelineConfig)[section])
+        choices = get_args(hints[name]) or ("other",)
+        other: Any = choices[-1] if isinstance(value, str) else value + 1
         after = flatten(with_values(PipelineConfig(), {path: other}))
         assert {p for p in after if after[p] != before[p]} == {path}
         assert after[path] == other

@@ -52,6 +52,19 @@ def test_a_loaded_model_says_the_same(
     assert not loaded.classifier.training
 
 
+def test_a_layer_with_bias_comes_back_whole(
+    biased_model: InterpretableModel, picture: Image.Image, tmp_path: Path
+) -> None:
+    tensors = {**biased_model.classifier.tensors(), "peak": biased_model.peak}
+    save_model(tmp_path / "m", tensors, biased_model.record, CARD)
+    one, other = biased_model.predict(picture), load_model(tmp_path / "m").predict(picture)
+    assert torch.equal(one.logits, other.logits)
+    assert torch.equal(one.contributions, other.contributions)
+    assert torch.equal(one.bias, other.bias)
+    total = other.contributions.sum(1) + other.bias
+    torch.testing.assert_close(total, other.logits, rtol=1e-5, atol=1e-5)
+
+
 def test_the_folder_is_what_it_promises(folder: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {*CONTENT, "SHA256SUMS"}
     assert (folder / "MODEL_CARD.md").read_text() == CARD

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from qpmstudy.errors import ConfigError
-from qpmstudy.heads import DenseHead, SparseHead
+from qpmstudy.heads import DenseHead, FeatureDropout, SparseHead
 
 PARITY = Path(__file__).parents[1] / "parity"
 
@@ -38,11 +38,41 @@ def test_sparse_logits_are_the_references(arrays: dict[str, Tensor]) -> None:
         torch.testing.assert_close(logits, arrays[name], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(logits.argmax(1), arrays["out_pred"], rtol=0, atol=0)
     torch.testing.assert_close(
-        logits + arrays["in_bias"], arrays["out_logits_with_bias"], rtol=1e-5, atol=1e-5
-    )
-    torch.testing.assert_close(
         head.double()(chosen.double()), arrays["out_logits_qpm_f64"], rtol=1e-10, atol=1e-10
     )
+
+
+def test_logits_with_a_bias_are_the_references(arrays: dict[str, Tensor]) -> None:
+    selection = arrays["in_selection"]
+    mean, std = arrays["in_mean"][selection], arrays["in_std"][selection]
+    head = SparseHead(arrays["in_weight"], mean, std, arrays["in_bias"])
+    logits = head(arrays["in_features"][:, selection])
+    torch.testing.assert_close(logits, arrays["out_logits_with_bias"], rtol=1e-5, atol=1e-5)
+    assert set(head.state_dict()) == {"weight", "mean", "std", "bias"}
+    assert list(head.parameters()) == []
+
+
+def test_real_weights_are_kept_as_they_are() -> None:
+    weight = torch.tensor([[0.5, -2.0], [0.0, 0.0]])
+    mean, std = torch.tensor([1.0, 2.0]), torch.tensor([2.0, 4.0])
+    head = SparseHead(weight, mean, std, torch.tensor([0.25, -1.0]))
+    assert head(torch.tensor([[3.0, 6.0]])).tolist() == [[0.5 - 2.0 + 0.25, -1.0]]
+    weight.zero_()
+    assert head.weight[0].tolist() == [0.5, -2.0]
+
+
+def test_a_sparse_head_drops_features_while_training_only() -> None:
+    def head() -> SparseHead:
+        dropout = FeatureDropout(0.5, torch.Generator().manual_seed(3))
+        return SparseHead(torch.eye(400), torch.zeros(400), torch.ones(400), None, dropout)
+
+    vector = torch.ones(1, 400)
+    training = head().train()
+    first = training(vector)
+    assert first.unique().tolist() == [0.0, 2.0]
+    assert torch.equal(head().train()(vector), first)
+    assert not torch.equal(training(vector), first)
+    assert torch.equal(training.eval()(vector), vector)
 
 
 def test_sparse_head_on_selected_maps_is_the_references_full_head(

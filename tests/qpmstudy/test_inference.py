@@ -43,6 +43,37 @@ def test_contributions_add_up_to_the_logits(
     assert prediction.feature_maps.shape == (256, 4)
 
 
+def test_bias_and_contributions_add_up_to_the_logits(
+    biased_model: InterpretableModel, picture: Image.Image
+) -> None:
+    prediction = biased_model.predict(picture)
+    total = prediction.contributions.sum(1) + prediction.bias
+    torch.testing.assert_close(total, prediction.logits, rtol=1e-5, atol=1e-5)
+    assert prediction.bias.tolist() == [0.25, 1.5, -0.5]
+    assert prediction.mask.sum(1).tolist() == [2, 0, 4]
+    assert prediction.used(1) == []
+    assert prediction.logits[1] == 1.5
+
+
+def test_qpm_has_no_bias_to_speak_of(small_model: InterpretableModel, picture: Image.Image) -> None:
+    prediction = small_model.predict(picture)
+    assert not prediction.bias.any()
+    assert "bias" not in prediction_text(Path("x.png"), prediction, small_model, 1)
+
+
+def test_words_and_numbers_of_a_bias(
+    biased_model: InterpretableModel, picture: Image.Image
+) -> None:
+    prediction = biased_model.predict(picture)
+    label = prediction.top(1)[0]
+    record = prediction_json(Path("x.png"), prediction, biased_model)
+    assert record["bias"] == float(prediction.bias[label])
+    total = record["bias"] + sum(record["contributions"].values())
+    assert total == pytest.approx(record["logit"], abs=1e-4)
+    text = prediction_text(Path("x.png"), prediction, biased_model, 1)
+    assert f"bias {record['bias']:+.2f}  = logit {record['logit']:+.2f}" in text
+
+
 def test_classes_and_features_are_ranked(
     small_model: InterpretableModel, picture: Image.Image
 ) -> None:

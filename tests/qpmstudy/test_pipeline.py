@@ -3,7 +3,7 @@
 import json
 import re
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
@@ -53,7 +53,9 @@ def test_a_value_changes_the_keys_of_its_stage_and_those_after_it(
 ) -> None:
     config = with_values(PipelineConfig(), base)
     value: Any = flatten(config)[path]
-    other = "highs" if isinstance(value, str) else value + number
+    section, _, name = path.partition(".")
+    choices = get_args(get_type_hints(get_type_hints(PipelineConfig)[section])[name]) or ("other",)
+    other = choices[-1] if isinstance(value, str) else value + number
     before = stage_keys(config, "f", seed)
     after = stage_keys(with_values(config, {path: other}), "f", seed)
     assert changed(before, after) == AFFECTED[path.partition(".")[0]]

@@ -38,23 +38,26 @@ def test_dense_features_are_those_of_the_stored_model(
 
 def test_selection_is_a_certified_assignment(outputs: Outputs) -> None:
     tensors, facts = outputs["select"].tensors, outputs["select"].facts
-    selected, assignment = tensors["selected"], tensors["assignment"]
+    selected, weight = tensors["selected"], tensors["weight"]
     assert selected.shape == (6,)
     assert (selected.diff() > 0).all()
     assert 0 <= int(selected.min()) <= int(selected.max()) < 16
-    assert assignment.dtype == torch.bool
-    assert assignment.sum(1).tolist() == [2] * 6
-    assert len({tuple(row) for row in assignment.tolist()}) == 6
+    assert set(weight.unique().tolist()) == {0.0, 1.0}
+    assert weight.sum(1).tolist() == [2] * 6
+    assert len({tuple(row) for row in weight.tolist()}) == 6
+    assert not tensors["bias"].any()
     objective, bound, gap = (float(str(facts[name])) for name in ("objective", "bound", "gap"))
     assert bound >= objective - 1e-6
     assert gap == pytest.approx((bound - objective) / abs(objective), abs=1e-9)
     assert facts["solver"] == "lagrangian"
+    assert facts["method"] == "qpm"
+    assert facts["fallback"] is None
 
 
 def test_the_finetuned_head_is_the_assignment(outputs: Outputs) -> None:
     model = outputs["finetune"].classifier()
     select, dense = outputs["select"].tensors, outputs["dense"].tensors
-    assert torch.equal(model.weight, select["assignment"].float())
+    assert torch.equal(model.weight, select["weight"])
     assert set(model.weight.unique().tolist()) == {0.0, 1.0}
     features = dense["features"][:, select["selected"]]
     torch.testing.assert_close(model.head.mean, features.mean(0))
@@ -83,7 +86,7 @@ def test_finetuning_starts_from_the_selected_dense_features(
     torch.testing.assert_close(after.feature_maps, before.feature_maps[:, :, selected])
     vector = before.feature_vector[:, selected]
     scores = (vector - vector.mean(0)) / vector.std(0, correction=0).clamp(1e-6)
-    expected = scores @ outputs["select"].tensors["assignment"].float().T
+    expected = scores @ outputs["select"].tensors["weight"].T
     torch.testing.assert_close(after.logits, expected, rtol=1e-4, atol=1e-4)
 
 

@@ -76,25 +76,21 @@ class Finished:
     spec: StudySpec
 
 
-@pytest.fixture(scope="session")
-def finished(birds_root: StorageRoot) -> Finished:
-    """Every stage and row of a study of two configurations and two seeds."""
-    spec = parse_study(STUDY, "tiny.yaml")
-    store = open_store(
-        birds_root.embeddings("birds", "patch-descriptor"), "birds", "patch-descriptor"
-    )
+def finish(spec: StudySpec, root: StorageRoot) -> Finished:
+    """Return a study after computing and storing every stage and row of it, here."""
+    store = open_store(root.embeddings("birds", "patch-descriptor"), "birds", "patch-descriptor")
     embeddings = loaded(store)
-    table = birds_root.study(spec.name).results
+    table = root.study(spec.name).results
     for trial, chosen in enumerate(grid(spec.parameters)):
         config = with_values(spec.pipeline, settings(spec.parameters, chosen))
         for seed in range(spec.seeds):
             keys = stage_keys(config, store.fingerprint, seed)
             outputs: dict[str, StageOutput] = {}
             for stage in STAGES:
-                if birds_root.artifacts.manifest(stage, keys[stage]) is None:
+                if root.artifacts.manifest(stage, keys[stage]) is None:
                     output = run_stage(stage, config, embeddings, outputs, seed)
-                    birds_root.artifacts.write(stage, keys[stage], output, 0.5)
-                outputs[stage] = birds_root.artifacts.read(stage, keys[stage])
+                    root.artifacts.write(stage, keys[stage], output, 0.5)
+                outputs[stage] = root.artifacts.read(stage, keys[stage])
             row = {
                 "study": spec.name,
                 "trial": trial,
@@ -104,12 +100,29 @@ def finished(birds_root: StorageRoot) -> Finished:
                 "split": spec.objective_split,
                 **flatten(config),
                 **{f"key.{stage}": key for stage, key in keys.items()},
-                **stage_columns(birds_root.artifacts, keys, spec.objective_split),
+                **stage_columns(root.artifacts, keys, spec.objective_split),
                 "fingerprint": store.fingerprint,
                 "versions": "{}",
             }
             table.commit(row, schema(embeddings.held_out_splits()))
-    return Finished(birds_root, spec)
+    return Finished(root, spec)
+
+
+@pytest.fixture(scope="session")
+def finished(birds_root: StorageRoot) -> Finished:
+    """Every stage and row of a study of two configurations and two seeds."""
+    return finish(parse_study(STUDY, "tiny.yaml"), birds_root)
+
+
+@pytest.fixture(scope="session")
+def unproven(finished: Finished) -> Finished:
+    """A study of the methods without a certificate, on the same dense model."""
+    study = STUDY | {
+        "name": "unproven",
+        "space": {"select.method": {"values": ["sldd", "qsenn"]}},
+        "seeds": 1,
+    }
+    return finish(parse_study(study, "unproven.yaml"), finished.root)
 
 
 @pytest.fixture

@@ -11,12 +11,13 @@ from qpmstudy.backbones.patch_descriptor import PatchDescriptor
 from qpmstudy.datasets import ImageDataset
 from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.exported import CONTENT, load_model
-from storage.export import export_study
+from storage.export import _selection, export_study
 from storage.results import schema
 from storage.study import parse_study
 from storage.summary import summarise
 
 SUMS = "SHA256SUMS"
+QP = ("solver", "status", "objective", "bound", "gap", "fallback")
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +84,57 @@ def test_predictions_equal_the_evaluation(
         assert prediction.probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize("trial", [0, 1])
+def test_a_model_without_a_certificate(
+    unproven: Any, birds: ImageDataset, tmp_path: Path, trial: int
+) -> None:
+    """SLDD and Q-SENN: real weights and a bias, which survive the way from study to image."""
+    (path,) = export_study(unproven.root, unproven.spec, tmp_path / "out", (trial,))
+    record = json.loads((path / "model.json").read_text())
+    method, title = (("sldd", "SLDD-Model"), ("qsenn", "Q-SENN"))[trial]
+    assert record["certificate"] is None
+    card = (path / "MODEL_CARD.md").read_text()
+    assert f"{title} classifier of 4 classes by 5 features" in card
+    assert f"Selection by {method}, which proves nothing about its answer." in card
+    model = load_model(path)
+    assert set(record["classes"]) == set(record["class_names"])
+    for weights, name in zip(model.classifier.weight, record["class_names"], strict=True):
+        used = [record["selected"][column] for column in weights.nonzero().flatten().tolist()]
+        assert record["classes"][name] == used
+    row = rows(unproven)[trial]
+    evaluated = unproven.root.artifacts.read("evaluate", row["key.evaluate"]).tensors
+    prediction = model.predict(birds.image(int(evaluated["index.test"][2])))
+    torch.testing.assert_close(prediction.logits, evaluated["logits.test"][2], rtol=1e-4, atol=1e-4)
+    total = prediction.contributions.sum(1) + prediction.bias
+    torch.testing.assert_close(total, prediction.logits, rtol=1e-5, atol=1e-5)
+    assert prediction.bias.any()
+
+
+def test_rows_of_methods_without_a_certificate(unproven: Any) -> None:
+    assert [row["select.method"] for row in rows(unproven)] == ["sldd", "qsenn"]
+    for row in rows(unproven):
+        assert {row[f"qp_{name}"] for name in QP} == {None}
+        assert row["accuracy"] is not None
+        assert row["dense_dead_features"] is not None
+
+
+def test_a_card_names_what_took_over() -> None:
+    certificate = {"solver": "lagrangian", "objective": 12.5, "gap": 0.01, "fallback": "no license"}
+    assert _selection("qpm", certificate) == (
+        "Selection by lagrangian: objective 12.5, proven gap 1.00%. "
+        "It took over from another solver: no license"
+    )
+    assert _selection("qpm", certificate | {"fallback": None, "gap": None}) == (
+        "Selection by lagrangian: objective 12.5, proven gap not bounded."
+    )
+
+
 def test_the_record_is_the_whole_story(finished: Any, models: list[Path]) -> None:
     record = json.loads((models[0] / "model.json").read_text())
     assert record["configuration"]["adapter.features"] == 10
     assert record["search_split"] == "validation"
     assert record["certificate"]["solver"] == "lagrangian"
+    assert set(record["certificate"]) == {*QP, "seconds"}
     assert set(record["metrics"]) == {"train", "validation", "test", "shift"}
     assert len(record["selected"]) == 5
     assert set(record["classes"]) == set(record["class_names"])
@@ -189,6 +236,7 @@ def test_rows_carry_both_phases_and_the_certificate(finished: Any) -> None:
     for row in rows(finished):
         for name in ("accuracy", "dense_accuracy", "test_accuracy", "dense_shift_accuracy"):
             assert 0 <= row[name] <= 1
+        assert row["qp_fallback"] is None
         assert row["qp_objective"] <= row["qp_bound"] + 1e-9
         assert row["qp_gap"] == pytest.approx(
             (row["qp_bound"] - row["qp_objective"]) / abs(row["qp_objective"]), abs=1e-9

@@ -1,10 +1,12 @@
 """Explanations as files and as the sheet of a trial."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from qpmstudy.embeddings import Embeddings
@@ -48,6 +50,28 @@ def test_an_explanation_is_files_that_add_up(
         column = small_model.selected.index(one["feature"])
         row, place = one["strongest_patch"]
         assert int(prediction.feature_maps[:, column].argmax()) == row * 16 + place
+
+
+def test_a_bias_is_part_of_the_sum(
+    biased_model: InterpretableModel, picture: Image.Image, tmp_path: Path
+) -> None:
+    prediction = biased_model.predict(picture)
+    write_explanation(biased_model, picture, prediction, tmp_path)
+    facts = json.loads((tmp_path / "explanation.json").read_text())
+    total = facts["bias"] + sum(one["contribution"] for one in facts["features"])
+    assert total == pytest.approx(facts["logit"], abs=1e-4)
+
+
+def test_a_class_without_features_is_explained_by_its_bias(
+    biased_model: InterpretableModel, picture: Image.Image, tmp_path: Path
+) -> None:
+    prediction = biased_model.predict(picture)
+    idle = replace(prediction, probabilities=torch.tensor([0.1, 0.8, 0.1]))
+    written = write_explanation(biased_model, picture, idle, tmp_path)
+    assert {path.name for path in written} == {"combined.png", "overview.png", "explanation.json"}
+    facts = json.loads((tmp_path / "explanation.json").read_text())
+    assert facts["features"] == []
+    assert facts["logit"] == facts["bias"] == 1.5
 
 
 def test_writing_again_replaces(
