@@ -59,15 +59,18 @@ class Embeddings:
         )
         return tuple(names)
 
-    def tokens(self, index: Int64[np.ndarray, " n"]) -> Float16[Tensor, "n P D"]:
-        """Gather the patch tokens of the images at `index`, in that order."""
-        _, rows, dim = self.patches[0].shape
-        out = np.empty((len(index), rows, dim), dtype=np.float16)
-        owner = np.searchsorted(self._starts, index, side="right") - 1
-        for shard in np.unique(owner):
-            here = owner == shard
-            out[here] = self.patches[shard][index[here] - self._starts[shard]]
-        return torch.from_numpy(out)
+    def tokens(
+        self, index: Int64[np.ndarray, " n"], out: Float16[Tensor, "n P D"] | None = None
+    ) -> Float16[Tensor, "n P D"]:
+        """Gather the patch tokens of the images at `index`, in that order, into `out` if given."""
+        if out is None:
+            out = torch.empty((len(index), *self.patches[0].shape[1:]), dtype=torch.float16)
+        rows = out.numpy()
+        owners = np.searchsorted(self._starts, index, side="right") - 1
+        # Image by image: indexing with an array would copy what it gathers a second time.
+        for row, owner, image in zip(rows, owners, index, strict=True):
+            row[:] = self.patches[owner][image - self._starts[owner]]
+        return out
 
 
 def stratified_split(

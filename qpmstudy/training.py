@@ -7,7 +7,8 @@ while training belong to y, so they are estimated anew at x before anything is e
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +19,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from qpmstudy.adapter import recalibrate_batch_norm
+from qpmstudy.batches import Batch, Feed
 from qpmstudy.classifier import Classifier, Output
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.errors import NonFiniteError
+from qpmstudy.fused import Buffers
 from qpmstudy.losses import diversity_loss, l1_feature_maps, l1_feature_vector
 
 # Images that re-estimate batch norm for the accuracy curve; the final estimate uses all.
@@ -118,34 +121,33 @@ def train(
         NonFiniteError: the loss of an epoch, or a weight after the last, is NaN or infinite.
     """
     device = next(model.parameters()).device
-    optimizer = AdamWScheduleFree(
-        model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
-    )
+    feed = Feed(data.embeddings, data.index, device)
+    watched = Feed(data.embeddings, validation.index, device) if validation else None
+    loop = Loop(model, recipe)
     rng = np.random.default_rng([seed, 0x7EA1])
     history = []
-    for epoch in range(1, recipe.epochs + 1):
-        start = time.perf_counter()
-        record = _train_epoch(model, data, recipe, optimizer, rng.permutation(len(data)))
-        if not np.isfinite(record["loss"]):
-            raise NonFiniteError(
-                f"The loss became {record['loss']} in epoch {epoch} of {recipe.epochs}. "
-                + _hint(recipe)
-            )
-        if validation is not None and len(validation):
-            optimizer.eval()
-            _recalibrate(model, data, limit=CURVE_IMAGES)
-            record["validation_accuracy"] = _accuracy(model, validation, device)
-        record |= {
-            "epoch": epoch,
-            "lr": float(optimizer.param_groups[0]["scheduled_lr"]),
-            "seconds": time.perf_counter() - start,
-            "time": time.time(),
-        }
-        history.append(record)
-        if on_epoch:
-            on_epoch(record)
-    optimizer.eval()
-    _recalibrate(model, data, limit=len(data))
+    with _tensor_cores(device):
+        for epoch in range(1, recipe.epochs + 1):
+            start = time.perf_counter()
+            record = loop.epoch(feed.batches(recipe.batch, rng.permutation(len(feed))))
+            if not np.isfinite(record["loss"]):
+                raise NonFiniteError(
+                    f"The loss became {record['loss']} in epoch {epoch} of {recipe.epochs}. "
+                    + _hint(recipe)
+                )
+            if watched:
+                loop.average(feed, limit=CURVE_IMAGES)
+                record["validation_accuracy"] = _accuracy(model, watched)
+            record |= {
+                "epoch": epoch,
+                "lr": float(loop.optimizer.param_groups[0]["scheduled_lr"]),
+                "seconds": time.perf_counter() - start,
+                "time": time.time(),
+            }
+            history.append(record)
+            if on_epoch:
+                on_epoch(record)
+        loop.average(feed, limit=len(feed))
     broken = [name for name, value in model.state_dict().items() if not value.isfinite().all()]
     if broken:  # by the very last step, whose loss nobody computes
         raise NonFiniteError(
@@ -155,6 +157,62 @@ def train(
     return history
 
 
+class Loop:
+    """One model under training: its optimiser and the memory that its steps share.
+
+    `epoch` leaves the model at y and in training mode, `average` at x and ready for use.
+    """
+
+    def __init__(self, model: Classifier, recipe: Recipe) -> None:
+        self.model, self.recipe = model, recipe
+        self.optimizer = AdamWScheduleFree(
+            model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
+        )
+        self._device = next(model.parameters()).device
+        # A GPU's own batch norm is as fast as memory allows, and its allocator keeps memory.
+        self._buffers = Buffers() if self._device.type == "cpu" else None
+
+    def epoch(self, batches: Iterable[Batch]) -> Record:
+        """Take a step for each batch; return the means of all losses over the images."""
+        self.model.train()
+        self.optimizer.train()
+        sums: dict[str, Tensor] = {}
+        images = 0
+        for tokens, labels in batches:
+            maps, vector = self.model.adapter(tokens, self._buffers)
+            output = Output(maps, vector, self.model.head(vector))
+            parts = losses(output, self.model.weight, labels, self.recipe)
+            self.optimizer.zero_grad(set_to_none=True)
+            parts["loss"].backward()
+            self.optimizer.step()
+            parts["train_accuracy"] = (output.logits.argmax(1) == labels).float().mean()
+            # summed on the device: reading a value back every step would stall a GPU
+            for name, value in parts.items():
+                sums[name] = sums.get(name, 0) + value.detach() * len(labels)
+            images += len(labels)
+        return {name: float(value) / images for name, value in sums.items()}
+
+    def average(self, feed: Feed, limit: int) -> None:
+        """Go to the averaged weights, with batch norm estimated there on up to `limit` images."""
+        self.optimizer.eval()
+        batches = feed.batches(LARGE_BATCH, _spread(len(feed), limit))
+        adapter = self.model.adapter
+        recalibrate_batch_norm(adapter, (tokens for tokens, _ in batches), self._buffers)
+        self.model.eval()
+
+
+@contextmanager
+def _tensor_cores(device: torch.device) -> Iterator[None]:
+    """Let a GPU multiply in TF32: sums in float32, of factors rounded to 10 bits."""
+    before = torch.get_float32_matmul_precision()
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def _hint(recipe: Recipe) -> str:
     return (
         f"Lower the learning rate or the loss weights (lr {recipe.lr:g}, div {recipe.div:g}, "
@@ -162,49 +220,16 @@ def _hint(recipe: Recipe) -> str:
     )
 
 
-def _train_epoch(
-    model: Classifier,
-    data: LabelledTokens,
-    recipe: Recipe,
-    optimizer: AdamWScheduleFree,
-    order: Int64[np.ndarray, " n"],
-) -> Record:
-    model.train()
-    optimizer.train()
-    device = next(model.parameters()).device
-    sums: dict[str, Tensor] = {}
-    for start in range(0, len(order), recipe.batch):
-        tokens, labels = data.batch(order[start : start + recipe.batch], device)
-        output = model(tokens)
-        parts = losses(output, model.weight, labels, recipe)
-        optimizer.zero_grad(set_to_none=True)
-        parts["loss"].backward()
-        optimizer.step()
-        parts["train_accuracy"] = (output.logits.argmax(1) == labels).float().mean()
-        # summed on the device: reading a value back every step would stall a GPU
-        for name, value in parts.items():
-            sums[name] = sums.get(name, 0) + value.detach() * len(labels)
-    return {name: float(value) / len(order) for name, value in sums.items()}
-
-
-def _recalibrate(model: Classifier, data: LabelledTokens, limit: int) -> None:
-    device = next(model.parameters()).device
-    some = LabelledTokens(data.embeddings, _spread(data.index, limit))
-    batches = some.batches(LARGE_BATCH, device)
-    recalibrate_batch_norm(model.adapter, (tokens for tokens, _ in batches))
-    model.eval()
-
-
-def _spread(index: Int64[np.ndarray, " n"], limit: int) -> Int64[np.ndarray, " m"]:
-    """Return at most `limit` of `index`, evenly spaced: stores are sorted by class."""
-    if len(index) <= limit:
-        return index
-    return index[np.linspace(0, len(index) - 1, limit).astype(np.int64)]
+def _spread(count: int, limit: int) -> Int64[np.ndarray, " m"]:
+    """Return at most `limit` of `count` positions, evenly spaced: stores are sorted by class."""
+    if count <= limit:
+        return np.arange(count)
+    return np.linspace(0, count - 1, limit).astype(np.int64)
 
 
 @torch.inference_mode()
-def _accuracy(model: Classifier, data: LabelledTokens, device: torch.device) -> float:
-    hits = 0
-    for tokens, labels in data.batches(LARGE_BATCH, device):
-        hits += int((model(tokens).logits.argmax(1) == labels).sum())
-    return hits / len(data)
+def _accuracy(model: Classifier, feed: Feed) -> float:
+    hits = torch.zeros((), dtype=torch.int64, device=model.weight.device)
+    for tokens, labels in feed.batches(LARGE_BATCH):
+        hits += (model(tokens).logits.argmax(1) == labels).sum()
+    return int(hits) / len(feed)

@@ -21,6 +21,7 @@ from qpmstudy.adapter import Adapter
 from qpmstudy.classifier import Classifier, Output
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.errors import NonFiniteError
+from qpmstudy.fused import Buffers
 from qpmstudy.heads import DenseHead
 from qpmstudy.losses import diversity_loss, l1_feature_maps, l1_feature_vector
 from qpmstudy.training import LabelledTokens, Recipe, losses, train
@@ -164,9 +165,9 @@ def test_statistics_are_estimated_on_training_images_alone(
     expected = embeddings.tokens(data.index).float()
     estimate, calls = training.recalibrate_batch_norm, []
 
-    def watched(adapter: Adapter, batches: Iterable[torch.Tensor]) -> None:
-        calls.append(list(batches))
-        estimate(adapter, calls[-1])
+    def watched(adapter: Adapter, batches: Iterable[torch.Tensor], buffers: Buffers) -> None:
+        calls.append([tokens.clone() for tokens in batches])
+        estimate(adapter, calls[-1], buffers)
 
     monkeypatch.setattr(training, "recalibrate_batch_norm", watched)
     trained(embeddings)
@@ -255,13 +256,13 @@ def test_every_image_is_seen_once_an_epoch(
 ) -> None:
     data, _ = parts(embeddings)
     seen: list[list[int]] = []
-    batch = LabelledTokens.batch
+    gather = Embeddings.tokens
 
-    def watched(self: LabelledTokens, positions: np.ndarray, device: torch.device) -> object:
-        seen.append(positions.tolist())
-        return batch(self, positions, device)
+    def watched(self: Embeddings, index: np.ndarray, out: torch.Tensor) -> torch.Tensor:
+        seen.append(np.searchsorted(data.index, index).tolist())
+        return gather(self, index, out)
 
-    monkeypatch.setattr(LabelledTokens, "batch", watched)
+    monkeypatch.setattr(Embeddings, "tokens", watched)
     train(model(), data, RECIPE, 0)
     epochs = [seen[start] + seen[start + 1] for start in (0, 2, 4)]
     assert [len(step) for step in seen[:6]] == [16, 14] * 3

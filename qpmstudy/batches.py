@@ -1,0 +1,82 @@
+"""Batches of tokens for one device, handed out without a fresh copy for each.
+
+n images, P patches, D channels.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Float16, Int64
+from torch import Tensor
+
+from qpmstudy.embeddings import Embeddings
+
+# What a step needs besides the tokens is small beside this; two workers may share a GPU.
+RESIDENT_SHARE = 0.4
+LOADED_AT_ONCE = 256  # images
+
+Batch = tuple[Tensor, Tensor]
+"""Tokens (b, P, D) float32 and labels (b,)."""
+
+
+class Feed:
+    """The images at `index` of a store, in batches on `device`.
+
+    On a GPU the half-precision tokens move there once if they fit into a share of its free
+    memory. On a CPU they are converted for each batch, which takes 0.4 % of a step
+    (tests/benchmarks/results/train.md): twice the memory for all of them would gain no more.
+    """
+
+    def __init__(
+        self, embeddings: Embeddings, index: Int64[np.ndarray, " n"], device: torch.device
+    ) -> None:
+        self._embeddings, self._index, self._device = embeddings, index, device
+        self._labels = torch.from_numpy(embeddings.labels[index]).to(device)
+        self._resident = _resident(embeddings, index, device) if device.type == "cuda" else None
+        self._half = torch.empty(0, dtype=torch.float16)
+        self._single = torch.empty(0, dtype=torch.float32)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def batches(self, size: int, order: Int64[np.ndarray, " m"] | None = None) -> Iterator[Batch]:
+        """Iterate over the images at the positions `order`, or over all, at most `size` at once.
+
+        On a CPU the tokens of a batch are overwritten by the next.
+        """
+        order = np.arange(len(self)) if order is None else order
+        on_device = torch.from_numpy(order).to(self._device)
+        for start in range(0, len(order), size):
+            chosen = on_device[start : start + size]
+            if self._resident is not None:
+                tokens = self._resident[chosen].float()
+            else:
+                tokens = self._gathered(self._index[order[start : start + size]])
+            yield tokens, self._labels[chosen]
+
+    def _gathered(self, images: Int64[np.ndarray, " b"]) -> Tensor:
+        if self._device.type == "cuda":
+            # pinned memory that torch gives out again only when the copy is done
+            half = self._embeddings.tokens(images).pin_memory()
+            return half.to(self._device, non_blocking=True).float()
+        if len(self._half) < len(images):
+            shape = (len(images), *self._embeddings.patches[0].shape[1:])
+            self._half, self._single = self._half.new_empty(shape), self._single.new_empty(shape)
+        half = self._embeddings.tokens(images, out=self._half[: len(images)])
+        return self._single[: len(images)].copy_(half)
+
+
+def _resident(
+    embeddings: Embeddings, index: Int64[np.ndarray, " n"], device: torch.device
+) -> Float16[Tensor, "n P D"] | None:
+    """Return all tokens on a GPU, or None if they would take too much of its free memory."""
+    shape = (len(index), *embeddings.patches[0].shape[1:])
+    free, _ = torch.cuda.mem_get_info(device)
+    if 2 * np.prod(shape, dtype=np.int64) > RESIDENT_SHARE * free:
+        return None
+    resident = torch.empty(shape, dtype=torch.float16, device=device)
+    for start in range(0, len(index), LOADED_AT_ONCE):
+        part = embeddings.tokens(index[start : start + LOADED_AT_ONCE])
+        resident[start : start + len(part)] = part.to(device)
+    return resident
