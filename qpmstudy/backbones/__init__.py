@@ -2,6 +2,12 @@
 
 base.py               what a backbone is
 geometry.py           which part of an image it sees
+preprocessing.py      the pixels of that part
+catalogue.py          pretrained: which there are, a table
+checkpoints.py        pretrained: files of weights
+networks.py           pretrained: networks, their weights, their tokens
+pretrained.py         pretrained: the backbone itself
+pixels.py             no network: pixels as tokens
 statistics.py         patch descriptor: 93 statistics of a patch
 context.py            patch descriptor: what a token knows of its surroundings
 calibration.py        patch descriptor: how its constants were found
@@ -9,24 +15,36 @@ patch_descriptor.py   patch descriptor: the backbone itself
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 from qpmstudy.backbones.base import Backbone
+from qpmstudy.backbones.catalogue import CATALOGUE
 from qpmstudy.registry import Registry
 
-BACKBONES: Registry[Callable[[], Backbone]] = Registry(
-    "backbone", {"patch-descriptor": "qpmstudy.backbones.patch_descriptor:PatchDescriptor"}
+BACKBONES: Registry[Callable[[str, Path | None], Backbone]] = Registry(
+    "backbone",
+    {
+        "patch-descriptor": "qpmstudy.backbones.patch_descriptor:open_patch_descriptor",
+        **dict.fromkeys(CATALOGUE, "qpmstudy.backbones.pretrained:open_pretrained"),
+        **dict.fromkeys(("pixels", "pixels-112"), "qpmstudy.backbones.pixels:open_pixels"),
+    },
 )
+"""Opens a backbone, given its name and the file of its weights (None: where they usually are)."""
 
 
-def open_backbone(name: str) -> Backbone:
+def open_backbone(name: str, weights: Path | None = None) -> Backbone:
     """Return the backbone called `name`, with its weights loaded.
 
+    Args:
+        name: as registered.
+        weights: checkpoint file; None takes it from the folder that QPMSTUDY_WEIGHTS names.
+
     Raises:
-        ConfigError: no backbone has this name.
+        ConfigError: no backbone has this name, or it has no weights and some were given.
         NotInstalledError: it needs a package that is not installed.
-        DataError: its weights are missing or damaged.
+        DataError: its weights are missing, damaged or another backbone's.
     """
-    return BACKBONES.get(name)()
+    return BACKBONES.get(name)(name, weights)
 
 
 __all__ = ["BACKBONES", "Backbone", "open_backbone"]

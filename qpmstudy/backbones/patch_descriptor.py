@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
@@ -18,9 +17,8 @@ from torch import Tensor
 
 from qpmstudy.backbones.base import Backbone
 from qpmstudy.backbones.context import contextualised, saliency
-from qpmstudy.backbones.geometry import seen_box
+from qpmstudy.backbones.preprocessing import preprocessing_of, seen_pixels
 from qpmstudy.backbones.statistics import PATCH, SIDE, STATISTICS, patch_statistics
-from qpmstudy.datasets.pictures import upright_rgb
 from qpmstudy.errors import DataError
 from qpmstudy.files import sha256
 
@@ -51,23 +49,11 @@ class PatchDescriptor(Backbone):
         """
         self._constants = _load(weights)
         self.weight_hash = sha256(weights)
-        side = SIDE * PATCH
-        self.preprocessing: dict[str, object] = {
-            "resize": side,
-            "crop": side,
-            "interpolation": "bilinear",
-            "mean": [0.0, 0.0, 0.0],
-            "std": [1.0, 1.0, 1.0],
-        }
+        self.preprocessing = preprocessing_of(SIDE * PATCH, "bilinear", [0.0] * 3, [1.0] * 3)
 
     def preprocess(self, image: Image.Image) -> Float[Tensor, "3 224 224"]:
         """Return the centred square of a picture of any size and mode, values 0 to 1."""
-        image = upright_rgb(image)
-        side = SIDE * PATCH
-        if image.size != (side, side):
-            box = seen_box(*image.size, self.preprocessing)
-            image = image.resize((side, side), Image.Resampling.BILINEAR, box=box)
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous().float() / 255
+        return seen_pixels(image, self.preprocessing) / 255
 
     @torch.no_grad()
     def embed(
@@ -88,6 +74,11 @@ class PatchDescriptor(Backbone):
             context = contextualised(z, weights)
             tokens[index] = context @ self._constants["projection"] + self._constants["offset"]
             cls[index] = weights @ tokens[index]
+
+
+def open_patch_descriptor(_: str, weights: Path | None) -> PatchDescriptor:
+    """Return the patch descriptor with the constants it is shipped with, or others."""
+    return PatchDescriptor() if weights is None else PatchDescriptor(weights)
 
 
 @contextmanager

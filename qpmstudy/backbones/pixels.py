@@ -1,0 +1,61 @@
+"""Pixels as tokens: for a network that is trained from the store, its first layer included.
+
+Whole numbers from 0 to 255 are exact in the half precision that a store has.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from qpmstudy.backbones.base import Backbone
+from qpmstudy.backbones.preprocessing import preprocessing_of, seen_pixels
+from qpmstudy.errors import ConfigError
+
+PATCH = 8
+SIDES = {"pixels": 224, "pixels-112": 112}
+LAYOUT = "channel, row, column"
+"""Order of a token's values: `tokens.unflatten(-1, (3, 8, 8))` is its patch."""
+
+
+class Pixels(Backbone):
+    """Patches of 8 x 8 pixels, values 0 to 255, D = 192; no weights."""
+
+    dim = 3 * PATCH * PATCH
+
+    def __init__(self, name: str) -> None:
+        """Take the side of the square that is seen from `SIDES`."""
+        side = SIDES[name]
+        self.name = name
+        self.grid = (side // PATCH, side // PATCH)
+        self.preprocessing = preprocessing_of(side, "bicubic", [0.0] * 3, [1 / 255] * 3)
+        facts = json.dumps([LAYOUT, self.preprocessing])
+        self.weight_hash = hashlib.sha256(facts.encode()).hexdigest()
+
+    def preprocess(self, image: Image.Image) -> Float[Tensor, "3 side side"]:
+        """Return the centred square of a picture of any size and mode, values 0 to 255."""
+        return seen_pixels(image, self.preprocessing).float()
+
+    def embed(
+        self, images: Float[Tensor, "B 3 side side"]
+    ) -> tuple[Float[Tensor, "B P 192"], Float[Tensor, "B 192"]]:
+        """Return the patches, row-major, each in the order of `LAYOUT`, and their mean."""
+        patches = torch.nn.functional.unfold(images.cpu(), PATCH, stride=PATCH).mT.contiguous()
+        return patches, patches.mean(dim=1)
+
+
+def open_pixels(name: str, weights: Path | None) -> Pixels:
+    """Return the backbone called `name`.
+
+    Raises:
+        ConfigError: weights are given, of which it has none.
+    """
+    if weights is not None:
+        raise ConfigError(
+            f"The backbone {name!r} has no weights, but {weights} was given: drop it."
+        )
+    return Pixels(name)

@@ -1,0 +1,129 @@
+"""Tokens equal those of a second implementation, and every published checkpoint fits."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from plain_vit import plain_tokens
+from published import PUBLISHED, Vit
+from torch import Tensor
+from torchvision.models import resnet50
+
+from qpmstudy.backbones.catalogue import CATALOGUE, Entry
+from qpmstudy.backbones.networks import build, fill, tokens_of
+
+FILE = Path("weights.pth")
+
+
+def images() -> Tensor:
+    return torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+
+
+def tiny(name: str, **changes: int) -> tuple[Entry, Vit]:
+    """Return an entry and what is published for it, both narrow and of two blocks."""
+    vit = replace(PUBLISHED[name], dim=48, depth=2, heads=3, **changes)
+    entry = replace(CATALOGUE[name], size={"embed_dim": 48, "depth": 2, "num_heads": 3})
+    return entry, vit
+
+
+@torch.no_grad()
+def ours(entry: Entry, weights: dict[str, Tensor], pictures: Tensor) -> tuple[Tensor, Tensor]:
+    network = build(entry)
+    fill(network, weights, entry.layout, FILE)
+    return tokens_of(network, pictures)
+
+
+def assert_close(found: Tensor, expected: Tensor) -> None:
+    assert found.shape == expected.shape
+    assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("dino-vits16", {}),
+        ("dino-vits8", {}),
+        ("dino-vits16", {"stored": 10}),
+        ("dinov2-vits14", {}),
+        ("dinov2-vits14", {"stored": 16}),
+        ("dinov2-vits14-reg", {}),
+        ("dinov2-vitg14", {}),
+        ("dinov2-vitg14-reg", {}),
+        ("dinov3-vits16", {}),
+    ],
+)
+def test_tokens_are_those_of_the_definition(name: str, changes: dict[str, int]) -> None:
+    entry, vit = tiny(name, **changes)
+    weights = vit.random()
+    for found, expected in zip(
+        ours(entry, weights, images()), plain_tokens(vit, weights, images()), strict=True
+    ):
+        assert_close(found, expected)
+
+
+@torch.no_grad()
+def test_resnet_tokens_are_the_last_map() -> None:
+    """Against torchvision's own network with its own batch norm, in float64."""
+    plain = resnet50().double().eval()
+    generator = torch.Generator().manual_seed(0)
+    for name, tensor in plain.state_dict().items():
+        if "running_var" in name or ("bn" in name and name.endswith("weight")):
+            tensor.copy_(0.5 + torch.rand(tensor.shape, generator=generator))
+        elif "running_mean" in name or name.endswith("bias"):
+            tensor.copy_(0.1 * torch.randn(tensor.shape, generator=generator))
+        elif tensor.ndim == 4:
+            scale = (2 / tensor[0].numel()) ** 0.5
+            tensor.copy_(scale * torch.randn(tensor.shape, generator=generator))
+    features = []
+    plain.layer4.register_forward_hook(lambda *call: features.append(call[2]))
+    small = images()[..., :96, :64]
+    plain(small.double())
+    patches, cls = ours(CATALOGUE["resnet50"], plain.state_dict(), small)
+    (map_,) = features
+    assert map_.shape == (2, 2048, 3, 2)
+    assert_close(patches, map_.permute(0, 2, 3, 1).reshape(2, 6, 2048))
+    assert_close(cls, map_.mean(dim=(2, 3)))
+
+
+@pytest.mark.parametrize("name", [*PUBLISHED, "resnet50"])
+def test_every_published_checkpoint_fits(name: str) -> None:
+    """All names and shapes at full size, and the shapes of the tokens; no number is computed."""
+    entry = CATALOGUE[name]
+    network = build(entry)
+    if name == "resnet50":
+        with torch.device("meta"):
+            weights = dict(resnet50().state_dict())
+        side, dim = 7, 2048
+    else:
+        vit = PUBLISHED[name]
+        weights = {key: torch.empty(shape, device="meta") for key, shape in vit.shapes().items()}
+        side, dim = 224 // vit.patch, vit.dim
+    fill(network, weights, entry.layout, FILE)
+    patches, cls = tokens_of(network, torch.empty(2, 3, 224, 224, device="meta"))
+    assert patches.shape == (2, side * side, dim)
+    assert cls.shape == (2, dim)
+
+
+def test_the_catalogue_is_complete() -> None:
+    assert set(CATALOGUE) == {*PUBLISHED, "resnet50"}
+    files = {file for entry in CATALOGUE.values() for file in entry.files}
+    assert {
+        "dino_deitsmall16_pretrain.pth",
+        "dino_deitsmall8_pretrain.pth",
+        "dino_vitbase16_pretrain.pth",
+        "dino_vitbase8_pretrain.pth",
+        "dinov2_vits14_pretrain.pth",
+        "dinov2_vitb14_reg4_pretrain.pth",
+        "dinov2_vitg14_reg4_pretrain.pth",
+        "dinov3_vitb16_pretrain_lvd1689m-73cec8be.pth",
+        "resnet50-19c8e357.pth",
+    } <= files
+    assert len(files) == len(PUBLISHED) + 3
+
+
+def test_building_leaves_torchs_generator_alone() -> None:
+    before = torch.get_rng_state()
+    entry, vit = tiny("dinov3-vits16")
+    ours(entry, vit.random(), images())
+    assert torch.equal(before, torch.get_rng_state())
