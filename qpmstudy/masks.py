@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 from jaxtyping import Bool, UInt8
 from PIL import Image
+from torch.nn.functional import interpolate
 
 from qpmstudy.backbones.geometry import seen_box
 
@@ -29,3 +31,18 @@ def mask_to_grid(
         (columns, rows), Image.Resampling.BOX, box=seen_box(width, height, preprocessing)
     )
     return (np.asarray(share) >= OBJECT_SHARE).astype(np.uint8).ravel()
+
+
+def mask_to_grid_reference(
+    levels: UInt8[np.ndarray, "H W"], grid: tuple[int, int]
+) -> UInt8[np.ndarray, " P"]:
+    """Return the object's tokens as the reference implementation does; row-major over the grid.
+
+    `levels` are the grey levels of a segmentation as stored, squeezed into the grid whatever
+    their aspect ratio. Each token is interpolated between the four pixels at its centre, and is 1
+    where the level, rounded as in an 8-bit picture, is above 0: thin parts vanish, and what a
+    single annotator marked counts in full.
+    """
+    stored = torch.from_numpy(levels).double()
+    tokens = interpolate(stored[None, None], size=grid, mode="bilinear")
+    return (tokens.numpy() >= 0.5).astype(np.uint8).ravel()

@@ -1,23 +1,48 @@
 """Datasets: one registry, one function that opens them.
 
 base.py       what a dataset is
+regions.py    a part of a picture as an image
 pictures.py   any picture file as upright RGB
-cub.py        the folder layout of CUB-200-2011
-birds/        synthetic birds, generated in that layout
+checks.py     files that are missing, listed twice or broken
+cub.py        the folder layout of CUB-200-2011; cub_parts.py, where the parts of its birds are
+cars.py       Stanford Cars
+aircraft.py   FGVC-Aircraft
+folder.py     any folder of class folders
+birds/        synthetic birds, generated in the layout of CUB-200-2011
+
+Text and MATLAB files are read by tables.py and matfile.py.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from qpmstudy.datasets.base import ImageDataset
 from qpmstudy.datasets.birds import PRESETS, make_birds
+from qpmstudy.datasets.checks import broken_images
 from qpmstudy.registry import Registry
 
 DATASETS: Registry[Callable[[str, Path], ImageDataset]] = Registry(
     "dataset",
-    {"cub2011": "qpmstudy.datasets.cub:open_cub"}
+    {
+        "cub2011": "qpmstudy.datasets.cub:open_cub",
+        "cub2011-cropped": "qpmstudy.datasets.cub:open_cropped_cub",
+        "stanford-cars": "qpmstudy.datasets.cars:open_cars",
+        "stanford-cars-cropped": "qpmstudy.datasets.cars:open_cropped_cars",
+        "fgvc-aircraft": "qpmstudy.datasets.aircraft:open_aircraft",
+        "fgvc-aircraft-cropped": "qpmstudy.datasets.aircraft:open_cropped_aircraft",
+        "folder": "qpmstudy.datasets.folder:open_folder",
+    }
     | dict.fromkeys(PRESETS, "qpmstudy.datasets.birds.writer:open_birds"),
 )
+
+# A folder of one's own is "folder-<any name>": stores and results go by it, so it suits a path.
+OWN_FOLDER = re.compile(r"folder-[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+def registered(name: str) -> str:
+    """Return the name under which the registry knows a dataset: "folder" for "folder-mybirds"."""
+    return "folder" if OWN_FOLDER.fullmatch(name) else name
 
 
 def open_dataset(name: str, root: Path) -> ImageDataset:
@@ -27,7 +52,7 @@ def open_dataset(name: str, root: Path) -> ImageDataset:
         ConfigError: no dataset has this name.
         DataError: the folder is missing, incomplete or holds another dataset.
     """
-    return DATASETS.get(name)(name, root)
+    return DATASETS.get(registered(name))(name, root)
 
 
 def is_synthetic(name: str) -> bool:
@@ -36,8 +61,16 @@ def is_synthetic(name: str) -> bool:
     Raises:
         ConfigError: no dataset has this name.
     """
-    DATASETS.get(name)
+    DATASETS.get(registered(name))
     return name in PRESETS
 
 
-__all__ = ["DATASETS", "ImageDataset", "is_synthetic", "make_birds", "open_dataset"]
+__all__ = [
+    "DATASETS",
+    "ImageDataset",
+    "broken_images",
+    "is_synthetic",
+    "make_birds",
+    "open_dataset",
+    "registered",
+]

@@ -1,14 +1,16 @@
 """A dataset of labelled images in a folder: what every dataset looks like to the rest."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from jaxtyping import Bool, Int64, Shaped
-from PIL import ExifTags, Image, ImageOps
+from jaxtyping import Bool, Float64, Int64, Shaped
+from PIL import Image
 
-from qpmstudy.datasets.pictures import opened, upright_rgb
+from qpmstudy.datasets.pictures import opened, orientation, read_rgb, turned
+from qpmstudy.datasets.regions import Region, cut, split_region
 from qpmstudy.errors import DataError
 from qpmstudy.files import sha256
 
@@ -17,15 +19,20 @@ SPLITS = ("train", "test", "shift")
 
 @dataclass(frozen=True, eq=False)
 class ImageDataset:
-    """N labelled images below `root`/images, with object masks where there are any.
+    """N labelled images below one folder, with object masks where there are any.
 
     Attributes:
         name: what the registry calls it.
         root: the dataset's folder.
         class_names: name of every class, in the order of the labels.
-        ids: path of every image relative to `root`/images, with forward slashes.
+        ids: path of every image relative to `image_root`, with forward slashes; where the image
+            is a part of that file, "#xywh=..." behind it says which (see regions.py).
         labels: class of every image, 0-based.
         splits: "train", "test" or "shift" for every image.
+        image_folder: where the images lie in `root`.
+        boxes: x, y, width, height of the object's bounding box in pixels of the stored picture;
+            None where the dataset has none.
+        ignored: how many files below `root` were left out as hidden or no pictures.
     """
 
     name: str
@@ -34,18 +41,30 @@ class ImageDataset:
     ids: tuple[str, ...]
     labels: Int64[np.ndarray, " N"]
     splits: Shaped[np.ndarray, " N"]
+    image_folder: str = "images"
+    boxes: Float64[np.ndarray, "N 4"] | None = None
+    ignored: int = 0
 
     def __len__(self) -> int:
         """Return the number of images N."""
         return len(self.ids)
 
+    @property
+    def image_root(self) -> Path:
+        """Return the folder that ids are relative to."""
+        return self.root / self.image_folder
+
     def image_path(self, index: int) -> Path:
-        """Return where image `index` lies."""
-        return self.root / "images" / self.ids[index]
+        """Return the file of image `index`."""
+        return self.image_root / split_region(self.ids[index])[0]
 
     def mask_path(self, index: int) -> Path:
-        """Return where the segmentation of image `index` lies, if the dataset has any."""
-        return self.root / "segmentations" / PurePosixPath(self.ids[index]).with_suffix(".png")
+        """Return where the segmentation of image `index` lies, if the dataset has any.
+
+        segmentations/ mirrors the folder of images; masks are PNG.
+        """
+        path = PurePosixPath(split_region(self.ids[index])[0])
+        return self.root / "segmentations" / path.with_suffix(".png")
 
     @property
     def has_masks(self) -> bool:
@@ -58,8 +77,7 @@ class ImageDataset:
         Raises:
             DataError: the file is missing or cannot be decoded.
         """
-        with opened(self.image_path(index), "image") as stored:
-            return upright_rgb(stored)
+        return read_rgb(self.image_root / self.ids[index])
 
     def mask(self, index: int) -> Bool[np.ndarray, "H W"] | None:
         """Return where the object is in image `index`; None for a dataset without masks.
@@ -73,7 +91,7 @@ class ImageDataset:
         if not self.has_masks:
             return None
         with opened(self.image_path(index), "image") as image:
-            size, turn = image.size, image.getexif().get(ExifTags.Base.Orientation, 1)
+            size, stored_as = image.size, orientation(image)
         path = self.mask_path(index)
         with opened(path, "segmentation") as stored:
             if stored.size != size:
@@ -81,11 +99,58 @@ class ImageDataset:
                     f"The segmentation {path} has {stored.width} x {stored.height} pixels and its "
                     f"image {size[0]} x {size[1]}: they must be equal; restore both files."
                 )
+            part = cut(stored, split_region(self.ids[index])[1])
             # Segmentations are drawn on the stored pixels, so they turn with the image.
-            stored.getexif()[ExifTags.Base.Orientation] = turn
-            upright = ImageOps.exif_transpose(stored)
+            upright = turned(part, stored_as)
             levels = np.asarray(upright if upright.mode.startswith("I") else upright.convert("L"))
         return levels > 0
+
+    def without(self, indices: Collection[int]) -> "ImageDataset":
+        """Return the dataset without some of its images, the others in the same order.
+
+        Raises:
+            DataError: a class would be left without a training image.
+        """
+        keep = np.setdiff1d(np.arange(len(self)), list(indices))
+        rest = replace(
+            self,
+            ids=tuple(self.ids[index] for index in keep),
+            labels=self.labels[keep],
+            splits=self.splits[keep],
+            boxes=None if self.boxes is None else self.boxes[keep],
+        )
+        if untrained := rest.untrained():
+            raise DataError(
+                f"The dataset {self.name!r} would have no training image left of "
+                f"{len(untrained)} of {len(self.class_names)} classes, the first is "
+                f"{untrained[0]!r}: restore its images, or leave the class out."
+            )
+        return rest
+
+    def untrained(self) -> list[str]:
+        """Return the names of the classes that have no training image."""
+        trained = set(self.labels[self.splits == "train"].tolist())
+        return [name for label, name in enumerate(self.class_names) if label not in trained]
+
+    def cropped(self) -> "ImageDataset":
+        """Return the dataset with every image, and its mask, cut to the bounding box.
+
+        Boxes are widened to whole pixels. They speak of the files, so the result has none.
+
+        Raises:
+            DataError: there are no boxes.
+        """
+        if self.boxes is None:
+            raise DataError(
+                f"The dataset {self.name!r} in {self.root} has no bounding boxes to cut its images "
+                "to: restore the file that lists them, or take the dataset without '-cropped'."
+            )
+        corner = np.floor(self.boxes[:, :2].clip(0)).astype(int)
+        extent = np.ceil(self.boxes[:, :2] + self.boxes[:, 2:]).astype(int) - corner
+        regions = map(Region._make, np.concatenate([corner, extent], axis=1).tolist())
+        paths = (split_region(image_id)[0] for image_id in self.ids)
+        ids = tuple(region.of(path) for path, region in zip(paths, regions, strict=True))
+        return replace(self, ids=ids, boxes=None)
 
     def fingerprint(self) -> str:
         """Return a sha256 over ids, labels, splits, class names and every file's content.

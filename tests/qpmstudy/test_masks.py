@@ -12,7 +12,7 @@ from PIL import Image
 from qpmstudy.backbones import open_backbone
 from qpmstudy.backbones.geometry import seen_box
 from qpmstudy.errors import DataError
-from qpmstudy.masks import mask_to_grid
+from qpmstudy.masks import mask_to_grid, mask_to_grid_reference
 
 SEEN_ALL = {"resize": 224, "crop": 224}
 
@@ -76,6 +76,21 @@ def test_close_to_the_reference_implementation() -> None:
         square = Image.fromarray(grey).resize((side, side), Image.Resampling.NEAREST)
         tokens = mask_to_grid(np.asarray(square) > 0, (16, 16), SEEN_ALL).reshape(16, 16)
         assert (tokens != expected).mean() < 0.05
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_the_references_own_rule(number: int) -> None:
+    fixture = np.load(Path(__file__).parents[1] / "parity" / "06_mask_tokenisation.npz")
+    tokens = mask_to_grid_reference(fixture[f"in_gray_{number}"], (16, 16))
+    assert np.array_equal(tokens.reshape(16, 16), fixture[f"out_tokens_{number}"])
+
+
+def test_the_references_rule_on_a_grid_that_is_not_square() -> None:
+    grey = np.zeros((40, 60), np.uint8)
+    grey[4:6, 14:16] = 1  # the four pixels at the centre of token (0, 1) of 4 x 6
+    grey[20:40, 0:4] = 255  # much of token (2, 0), but not its centre
+    tokens = mask_to_grid_reference(grey, (4, 6)).reshape(4, 6)
+    assert np.argwhere(tokens).tolist() == [[0, 1]]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dataset_layouts import make_cub
 from qpmstudy.datasets import open_dataset
+from qpmstudy.datasets.cub_parts import read_parts
 from qpmstudy.errors import DataError
 
 FILES = {
@@ -149,4 +151,87 @@ def test_values_that_cannot_be(
 def test_a_file_that_is_not_text(cub: Path) -> None:
     (cub / "images.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match=r"images\.txt in .* is not a text file"):
+        open_dataset("cub2011", cub)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("\n2 ", "\n77 ", r"bounding_boxes\.txt in .* has 18 images .*the first is image 2"),
+        ("\n2 ", "\n2 nan ", r"'2 nan .* of bounding_boxes\.txt.*not 4 numbers"),
+        ("\n2 ", "\n2 -inf 1 1 1\n99 ", r"bounding_boxes\.txt in .* has 19 images"),
+    ],
+)
+def test_boxes_that_cannot_be(old: str, new: str, message: str, tmp_path: Path) -> None:
+    path = make_cub(tmp_path / "cub") / "bounding_boxes.txt"
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(DataError, match=message):
+        open_dataset("cub2011", tmp_path / "cub")
+
+
+@pytest.mark.parametrize("box", ["3.0 4.0 0.0 9.0", "3.0 4.0 9.0 -1.0", "3 4 9", "a b c d"])
+def test_a_box_that_is_none(cub: Path, box: str) -> None:
+    (cub / "bounding_boxes.txt").write_text(f"1 1 2 20 20\n2 {box}\n3 1 2 20 20\n")
+    with pytest.raises(DataError, match=rf"'2 {box}' of bounding_boxes\.txt in .* is wrong"):
+        open_dataset("cub2011", cub)
+
+
+def test_boxes_are_widened_to_whole_pixels_and_cut_at_the_edge(cub: Path) -> None:
+    (cub / "bounding_boxes.txt").write_text("1 1.5 2.0 3.2 4\n2 40.0 30 25 25\n3 -3 0 10 9\n")
+    birds = open_dataset("cub2011-cropped", cub)
+    regions = [image_id.split("#")[1] for image_id in birds.ids]
+    assert regions == ["xywh=1,2,4,4", "xywh=40,30,25,25", "xywh=0,0,7,9"]
+    assert [birds.image(index).size for index in range(3)] == [(4, 4), (10, 10), (7, 9)]
+
+
+def test_a_box_beside_its_picture(cub: Path) -> None:
+    (cub / "bounding_boxes.txt").write_text("1 50 2 3 4\n2 4 3 2 2\n3 3 0 10 9\n")
+    birds = open_dataset("cub2011-cropped", cub)
+    for look in (birds.image, birds.mask):
+        with pytest.raises(DataError, match=r"50,2,3,4 .*outside a picture of 50 x 40 pixels"):
+            look(0)
+
+
+def test_parts_go_with_their_images(tmp_path: Path) -> None:
+    birds = open_dataset("cub2011", make_cub(tmp_path / "cub"))
+    for dataset in (birds, birds.without([0, 9]), birds.cropped()):
+        parts = read_parts(dataset)
+        assert parts is not None
+        assert parts.names == ("belly", "left eye")
+        assert parts.visible.tolist() == [[True, False]] * len(dataset)
+        assert not parts.locations[:, 1].any()
+    parts = read_parts(birds.without([0, 9]))
+    assert parts is not None
+    assert birds.boxes is not None
+    middle = birds.boxes[:, :2] + birds.boxes[:, 2:] / 2
+    assert np.array_equal(parts.locations[:, 0], np.delete(middle, [0, 9], axis=0))
+
+
+def test_without_parts(cub: Path) -> None:
+    assert read_parts(open_dataset("cub2011", cub)) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "message"),
+    [
+        ("part_locs.txt", "1 3 5.0 5.0 1", r"'1 3 5\.0 5\.0 1' of parts/part_locs.*no part of"),
+        ("part_locs.txt", "99 1 5.0 5.0 1", r"'99 1 5\.0 5\.0 1' of parts/part_locs.*no image of"),
+        ("part_locs.txt", "1 1 5.0 1", r"'1 1 5\.0 1' of parts/part_locs.*not 3 numbers"),
+        ("parts.txt", "crown", r"'crown' of parts/parts\.txt.*<number> <value>"),
+    ],
+)
+def test_parts_that_cannot_be(file: str, line: str, message: str, tmp_path: Path) -> None:
+    root = make_cub(tmp_path / "cub")
+    with (root / "parts" / file).open("a") as stream:
+        stream.write(line)
+    with pytest.raises(DataError, match=message):
+        read_parts(open_dataset("cub2011", root))
+
+
+@pytest.mark.parametrize("path", ["../x/a.jpg", "/etc/a.jpg", "x/\x07.jpg"])
+def test_images_outside_of_the_dataset(cub: Path, path: str) -> None:
+    (cub / "images.txt").write_text(FILES["images.txt"] + f"4 {path}\n")
+    (cub / "image_class_labels.txt").write_text(FILES["image_class_labels.txt"] + "4 1\n")
+    (cub / "train_test_split.txt").write_text(FILES["train_test_split.txt"] + "4 1\n")
+    with pytest.raises(DataError, match=r"names the image .* not a plain path below images/"):
         open_dataset("cub2011", cub)
