@@ -179,6 +179,29 @@ def pareto(name: str, root: Path, show_all: bool) -> None:
 @study.command()
 @click.argument("name")
 @root_option
+@told
+def table(name: str, root: Path) -> None:
+    """Print the study NAME as the table or figure of the paper that it repeats.
+
+    Our mean and standard deviation over seeds, on the test split; in parentheses the published
+    value where the paper prints one. Writes table.md, table.csv and table.png into the study's
+    folder.
+    """
+    from cluster.tables import paper_table
+    from storage.spec_file import stored_spec
+    from storage.table import legend, make_table, write_table
+
+    folder = storage_root(root).existing_study(name)
+    made = make_table(folder.results.rows(), stored_spec(folder))
+    console().print(paper_table(made))
+    click.echo(legend(made))
+    for path in write_table(made, folder.path):
+        click.echo(f"wrote {path}")
+
+
+@study.command()
+@click.argument("name")
+@root_option
 @click.option("--out", type=FOLDER, default=Path("models"), show_default=True)
 @click.option("--trial", "trials", type=int, multiple=True, help="Export this trial instead.")
 @told
@@ -249,6 +272,29 @@ def select(
     if out:
         save_layer(layer, out)
         click.echo(f"wrote {out}")
+
+
+@main.command(name="license")
+@told
+def show_license() -> None:
+    """Say which Gurobi license this machine has, and how many solves may use it at once.
+
+    Gurobi is optional: without a license, or for problems that it does not cover, the open solver
+    selects. A local study offers as many tokens as are named here; nodes of a cluster declare
+    theirs when they join it: ray start --resources='{"gurobi": 1}'.
+    """
+    from qpmstudy.selection.licenses import TOKENS, probe
+
+    found = probe()
+    size = "any size" if found.covers_all_sizes else "2000 variables and 2000 rows"
+    click.echo(f"license: {found.kind.value}")
+    if found.reason:
+        click.echo(f"not usable: {found.reason}")
+    else:
+        click.echo(f"models up to: {size}")
+    if found.expires:
+        click.echo(f"expires: {found.expires}")
+    click.echo(f"tokens: {found.tokens} (set {TOKENS} to change it)")
 
 
 @main.command()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 # Before ray: it reads its environment when it is imported.
-from cluster.session import ray_session, slots  # isort: skip
+from cluster.session import joins_cluster, ray_session, slots  # isort: skip
 import ray
 from ray import tune
 
@@ -20,6 +20,7 @@ from cluster.reporter import Reporter, best_so_far, duration, tally_lines, trial
 from cluster.search import ATTEMPTS, ErrorLog, LedgerSearch
 from cluster.shared_embeddings import share
 from cluster.stage_ledger import start_ledger
+from cluster.tokens import check_tokens, local_tokens, tokens_in_cluster
 from cluster.trial_ledger import TrialLedger
 from qpmstudy.errors import ConfigError
 from qpmstudy.files import read_json, write_json
@@ -35,7 +36,8 @@ logger = logging.getLogger(__name__)
 
 COORDINATOR_BYTES = 700e6  # what a process with torch and Ray occupies
 EXTENDABLE = frozenset({"trials", "seeds"})
-NOT_THE_QUESTION = frozenset({"description", "stages", "parallel"})  # may change at any time
+# may change at any time
+NOT_THE_QUESTION = frozenset({"description", "stages", "parallel", "table"})
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,9 @@ def launch(
     folder = root.study(spec.name)
     with driver_lock(folder.lock):
         _check_spec(spec, folder, extend)
+        tokens = local_tokens(spec)
+        if not joins_cluster():
+            check_tokens(spec, tokens)
         for dataset, backbone in spec.stores():
             ensure_store(root, dataset, backbone, reporter.phase)
         write_json(folder.spec, spec.canonical())
@@ -84,7 +89,7 @@ def launch(
             reporter.line(f"note: {note}")
         unfinished = 0
         if plan.jobs:
-            run = _Run(spec, root, folder, ledger, plan, reporter)
+            run = _Run(spec, root, folder, ledger, plan, reporter, tokens)
             unfinished = run.carry_out(verbose)
         else:
             reporter.line("nothing is left to do: no stage was run")
@@ -134,6 +139,7 @@ class _Run:
     ledger: TrialLedger
     plan: Plan
     reporter: Reporter
+    tokens: int  # that a local cluster offers
     _rows: list[Row] = field(default_factory=list)  # of every trial that has ended
     _stage_ledger: Any = None
     _running: int = 0
@@ -145,11 +151,12 @@ class _Run:
     def carry_out(self, verbose: bool) -> int:
         """Run the plan's jobs and return how many trials stayed unfinished."""
         self._rows = list(self.plan.rows)
-        with ray_session(verbose), tempfile.TemporaryDirectory() as disposable:
+        with ray_session(verbose, self.tokens), tempfile.TemporaryDirectory() as disposable:
             context = self._context()
             self._slots = slots(self.spec.resources("finetune"))
             for stage in STAGES:
                 slots(self.spec.resources(stage))
+            check_tokens(self.spec, tokens_in_cluster())
             trainable = tune.with_parameters(
                 TrialCoordinator,
                 context=context,

@@ -22,14 +22,21 @@ from qpmstudy.errors import ConfigError
 from storage.study.spec import Resources
 
 
+def joins_cluster() -> bool:
+    """Return whether RAY_ADDRESS names a cluster to join, instead of starting a local one."""
+    return bool(os.environ.get("RAY_ADDRESS"))
+
+
 @contextmanager
-def ray_session(verbose: bool) -> Iterator[None]:
-    """Connect to the cluster at RAY_ADDRESS, or run a local one for the length of the block."""
+def ray_session(verbose: bool, tokens: int = 0) -> Iterator[None]:
+    """Connect to the cluster at RAY_ADDRESS, or run a local one for the length of the block.
+
+    `tokens` is how many Gurobi tokens a local one offers.
+    """
     address = os.environ.get("RAY_ADDRESS")
     # Tune logs a traceback for each lost trial; the launch reports those in a line of its own.
     level = logging.INFO if verbose else logging.CRITICAL
-    # gurobipy's own size-limited license has no limit on sessions: a token for each core.
-    local = {} if address else {"resources": {"gurobi": float(os.cpu_count() or 1)}}
+    local = {"resources": {"gurobi": float(tokens)}} if tokens and not address else {}
     with warnings.catch_warnings():
         if not verbose:
             warnings.simplefilter("ignore")
@@ -60,7 +67,7 @@ def slots(resources: Resources) -> int:
     count = sum(
         int(min(node.get(name, 0) // need for name, need in needs.items())) for node in nodes
     )
-    if not count and not os.environ.get("RAY_ADDRESS"):
+    if not count and not joins_cluster():
         has = {name: nodes[0].get(name, 0) for name in needs} if nodes else {}
         raise ConfigError(
             f"A stage asks for {_words(needs)}, but this machine offers {_words(has)}. Lower the "
@@ -70,14 +77,14 @@ def slots(resources: Resources) -> int:
     return max(1, count)
 
 
-def ray_options(resources: Resources) -> dict[str, object]:
-    """Return what Ray's `.options()` takes to reserve these resources."""
-    custom = {"gurobi": resources.gurobi} if resources.gurobi else {}
+def ray_options(resources: Resources, tokens: float) -> dict[str, object]:
+    """Return what Ray's `.options()` takes to reserve these resources and Gurobi tokens."""
+    custom = {"gurobi": tokens} if tokens else {}
     return {"num_cpus": resources.cpu, "num_gpus": resources.gpu, "resources": custom}
 
 
 def _needs(resources: Resources) -> dict[str, float]:
-    needs = {"CPU": resources.cpu, "GPU": resources.gpu, "gurobi": resources.gurobi}
+    needs = {"CPU": resources.cpu, "GPU": resources.gpu, "gurobi": resources.gurobi or 0}
     return {name: need for name, need in needs.items() if need}
 
 

@@ -18,6 +18,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from cluster.session import ray_options
 from cluster.shared_embeddings import SharedEmbeddings
 from cluster.stage_book import Decision, StageBook
+from cluster.tokens import NO_TOKEN, tokens_for, tokens_in_cluster
 from qpmstudy.config import PipelineConfig
 from qpmstudy.errors import QpmStudyError
 from qpmstudy.pipeline import STAGES, run_stage
@@ -58,9 +59,12 @@ def compute_stage(
     embeddings: SharedEmbeddings,
     artifacts: ArtifactStore,
     threads: int,
+    withheld: Mapping[str, str],
     ledger: Any,
 ) -> float:
     """Run one stage, commit its result and return the seconds it took.
+
+    `withheld` says which solvers may not be used here, and why.
 
     Tasks of a lost worker or node are run again by Ray; committing twice leaves one result.
     """
@@ -74,6 +78,7 @@ def compute_stage(
         inputs,
         request.seed,
         on_epoch=lambda record: ledger.note_epoch.remote(request.key, record),
+        withheld=withheld,
     )
     seconds = time.perf_counter() - start
     artifacts.write(request.stage, request.key, output, seconds)
@@ -143,16 +148,21 @@ class StageLedger:
 
     def _submit(self, request: StageRequest, embeddings: SharedEmbeddings) -> Any:
         resources = self._resources.get(request.stage, Resources())
+        tokens = tokens_for(request.stage, request.config, resources)
+        withheld = {}
+        if tokens and resources.gurobi is None and not tokens_in_cluster():
+            tokens, withheld = 0.0, {"gurobi": NO_TOKEN}
         return compute_stage.options(
             name=request.stage,
             # without this Tune would capture the task in the trial's own reservation
             scheduling_strategy=PlacementGroupSchedulingStrategy(placement_group=None),
-            **ray_options(resources),
+            **ray_options(resources, tokens),
         ).remote(
             request,
             embeddings,
             self._artifacts,
             max(1, int(resources.cpu)),
+            withheld,
             ray.get_runtime_context().current_actor,
         )
 

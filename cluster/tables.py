@@ -11,6 +11,8 @@ from storage.layout import StorageRoot, StudyFolder
 from storage.spec_file import stored_spec
 from storage.study import StudySpec
 from storage.summary import Configuration, summarise
+from storage.table import Table as PaperTable
+from storage.table import text
 
 # Shown beside the objectives, where the study has them.
 CONTEXT = ("sid", "test_accuracy", "test_plausibility")
@@ -71,6 +73,21 @@ def caption(spec: StudySpec) -> str:
     if any(dataset.startswith("birds") for dataset, _ in spec.stores()):
         notes.append("synthetic birds, patch descriptor: not comparable with CUB and DINOv2")
     return "; ".join(notes)
+
+
+def paper_table(made: PaperTable) -> Table:
+    """Return a table of the paper: configurations down, datasets and metrics across."""
+    several = len({column.dataset for column in made.columns}) > 1
+    table = Table(title=made.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in short_names(list(made.parameters)):
+        table.add_column(name, no_wrap=True)
+    for column in made.columns:
+        words = column.metric.removeprefix("test_").replace("_", "\n")
+        table.add_column(f"{column.dataset}\n{words}" if several else words, justify="right")
+    for labels, cells in zip(made.rows, made.cells, strict=True):
+        texts = [text(cell, column) for cell, column in zip(cells, made.columns, strict=True)]
+        table.add_row(*map(str, labels), *texts)
+    return table
 
 
 def status_lines(folder: StudyFolder, spec: StudySpec) -> tuple[list[str], list[Configuration]]:

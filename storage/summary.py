@@ -89,7 +89,7 @@ def summarise(rows: Sequence[Row], spec: StudySpec) -> list[Configuration]:
 
 def searched_values(row: Row, spec: StudySpec) -> dict[str, Any]:
     """Return what a row's configuration has for each parameter of the space."""
-    return {parameter.name: row[parameter.paths[0]] for parameter in spec.parameters}
+    return {parameter.name: parameter.value_in(row) for parameter in spec.parameters}
 
 
 def belongs(row: Row, spec: StudySpec, chosen: Mapping[str, Any]) -> bool:

@@ -4,12 +4,13 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
 from qpmstudy.backbones import BACKBONES
 from qpmstudy.config import PipelineConfig, contradictions, flatten
 from qpmstudy.datasets import DATASETS
 from qpmstudy.errors import ConfigError
+from qpmstudy.paper import TABLES
 from qpmstudy.pipeline import STAGES
 from qpmstudy.registry import did_you_mean
 from qpmstudy.stages.evaluate import SPLIT_METRICS, TRAINING_METRICS
@@ -21,6 +22,7 @@ from storage.study.space import (
     grid,
     grid_problems,
     parameters_of,
+    variant_problems,
 )
 from storage.study.validation import Frozen, model_of, sentences
 
@@ -32,7 +34,24 @@ class Resources(Frozen):
 
     cpu: Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)] = 1
     gpu: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)] = 0
-    gurobi: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)] = 0
+    gurobi: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)] | None = None
+    """Tokens; None: one for a selection that may use Gurobi, where there are any."""
+
+
+class TableSpec(Frozen):
+    """What `study table` makes of the results."""
+
+    paper: str | None = None
+    """The table or figure of the paper that the study repeats ("Table 1")."""
+    metrics: tuple[str, ...] = ()
+    """Columns of the results, in order; none: those of the paper's first table."""
+
+    @field_validator("paper")
+    @classmethod
+    def _in_the_paper(cls, name: str | None) -> str | None:
+        if name is not None and name not in TABLES:
+            raise ValueError(f"must be one of {', '.join(TABLES)}")
+        return name
 
 
 class StudySpec(Frozen):
@@ -51,11 +70,12 @@ class StudySpec(Frozen):
     protocol: Literal["validation", "paper"] = "validation"
     parallel: Annotated[int, Field(ge=1, strict=True)] | None = None
     stages: dict[str, Resources] = Field(default_factory=dict)
+    table: TableSpec = Field(default_factory=TableSpec)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
         """Return the dimensions of the search."""
-        return parameters_of(self.space)
+        return parameters_of(self.space, self.pipeline)
 
     @property
     def configurations(self) -> int:
@@ -71,17 +91,19 @@ class StudySpec(Frozen):
         """Return what a task of `stage` occupies: one CPU unless the study says otherwise."""
         return self.stages.get(stage, Resources())
 
+    def choices(self, path: str) -> tuple[object, ...]:
+        """Return every value that the study may set at `path`; a range gives none."""
+        for parameter in self.parameters:
+            if path in parameter.paths:
+                return parameter.choices(path)
+        return (flatten(self.pipeline)[path],)
+
     def stores(self) -> list[tuple[str, str]]:
         """Return every (dataset, backbone) pair whose embeddings the study may read."""
-        choices = {"embeddings.dataset": [], "embeddings.backbone": []}  # type: dict[str, list[str]]
-        for parameter in self.parameters:
-            for path in set(parameter.paths) & set(choices):
-                choices[path] = [str(value) for value in parameter.values or ()]
-        base = self.pipeline.embeddings
         return [
-            (dataset, backbone)
-            for dataset in choices["embeddings.dataset"] or [base.dataset]
-            for backbone in choices["embeddings.backbone"] or [base.backbone]
+            (str(dataset), str(backbone))
+            for dataset in self.choices("embeddings.dataset")
+            for backbone in self.choices("embeddings.backbone")
         ]
 
     def notes(self) -> list[str]:
@@ -175,8 +197,8 @@ def _entries(space: object) -> dict[str, SpaceEntry]:
 
 def _problems(spec: StudySpec) -> list[str]:
     """Return what is wrong between values that are each right by themselves."""
-    problems = []
-    if spec.sampler == "grid":
+    problems = variant_problems(spec.space, spec.pipeline)
+    if spec.sampler == "grid" and not problems:
         problems = grid_problems(spec.space, spec.pipeline)
     if problems:
         return problems

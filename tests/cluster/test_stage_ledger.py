@@ -1,10 +1,14 @@
 """The stage ledger on a real local cluster: single flight, failures, damaged results."""
 
+import os
+import signal
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from cluster.session import ray_session
@@ -40,7 +44,7 @@ STORE = ("birds-smoke", "patch-descriptor")
 
 @pytest.fixture(scope="module")
 def shared(embedded: Path) -> Iterator[SharedEmbeddings]:
-    with ray_session(verbose=False):
+    with ray_session(verbose=False, tokens=2):
         yield share(embedded / "_embeddings" / STORE[0] / STORE[1], *STORE)
 
 
@@ -104,21 +108,77 @@ def test_a_damaged_result_is_computed_again(shared: SharedEmbeddings, tmp_path: 
     assert all(value.equal(after.tensors[name]) for name, value in before.items())
 
 
-def test_never_more_selections_at_once_than_tokens(
+def selections(shared: SharedEmbeddings, seeds: int, **values: object) -> list[StageRequest]:
+    """Return requests for selections of the same dense model, each under another key."""
+    changes = {f"select.{name}": value for name, value in values.items()}
+    request = replace(request_for(shared, "select"), config=with_values(CONFIG, changes))
+    return [replace(request, key=f"{seed:064x}", seed=seed) for seed in range(seeds)]
+
+
+def most_at_once(store: ArtifactStore, requests: list[StageRequest]) -> int:
+    """Return how many of these stages were being computed at the same moment, at most."""
+    events = []
+    for request in requests:
+        manifest = store.manifest(request.stage, request.key)
+        assert manifest is not None
+        end, seconds = float(str(manifest["written"])), float(str(manifest["seconds"]))
+        events += [(end - seconds, 1), (end, -1)]
+    running = most = 0
+    for _, change in sorted(events):
+        running += change
+        most = max(most, running)
+    return most
+
+
+@pytest.mark.parametrize(("tokens", "at_once"), [(2.0, 1), (1.0, 2)])
+def test_never_more_selections_at_once_than_tokens_and_none_is_starved(
+    shared: SharedEmbeddings, tmp_path: Path, tokens: float, at_once: int
+) -> None:
+    store = ArtifactStore(tmp_path)
+    # the cluster has two tokens and room for many such tasks
+    ledger = start_ledger(store, {"select": Resources(cpu=0.1, gurobi=tokens)})
+    ask(ledger, shared, request_for(shared))
+    requests = selections(shared, 8, gap=0.0, time_limit=1.0)
+    ask(ledger, shared, *requests)
+    assert most_at_once(store, requests) == at_once
+
+
+def test_selections_that_may_use_gurobi_take_a_token_each_unless_told_otherwise(
     shared: SharedEmbeddings, tmp_path: Path
 ) -> None:
-    ledger = start_ledger(ArtifactStore(tmp_path), {"select": Resources(cpu=0.1, gurobi=2)})
+    store = ArtifactStore(tmp_path)
+    ledger = start_ledger(store, {"select": Resources(cpu=0.1)})
     ask(ledger, shared, request_for(shared))
-    requests = []
-    for count in (6, 7, 8):
-        config = with_values(
-            CONFIG, {"select.features": count, "select.gap": 0.0, "select.time_limit": 2.0}
-        )
-        requests.append(replace(request_for(shared, "select"), config=config, key=str(count) * 64))
-    tokens = ray.cluster_resources()["gurobi"]
-    answers, least = [ledger.obtain.remote(request, shared) for request in requests], tokens
-    while answers:
-        _, answers = ray.wait(answers, timeout=0.05)
-        least = min(least, ray.available_resources().get("gurobi", 0.0))
-    assert least <= tokens - 2  # they were taken while selections ran
-    assert ray.cluster_resources()["gurobi"] == tokens
+    licensed = selections(shared, 6, solver="gurobi", gap=0.0, time_limit=1.0)
+    ask(ledger, shared, *licensed)
+    assert most_at_once(store, licensed) <= 2
+    solvers = {store.facts("select", request.key)["solver"] for request in licensed}
+    assert solvers == {"gurobi"}
+
+
+def test_a_worker_killed_in_the_middle_of_a_solve_gives_its_token_back(
+    shared: SharedEmbeddings, tmp_path: Path
+) -> None:
+    store = ArtifactStore(tmp_path)
+    ledger = start_ledger(store, {"select": Resources(cpu=0.1, gurobi=2)})  # all there are
+    ask(ledger, shared, request_for(shared))
+    requests = selections(shared, 3, gap=0.0, time_limit=3.0)
+    answers = [ledger.obtain.remote(request, shared) for request in requests]
+    deadline = time.monotonic() + 60
+    while not (solving := processes("ray::select")):
+        assert time.monotonic() < deadline, "no selection began"
+        time.sleep(0.05)
+    os.kill(solving[0], signal.SIGKILL)
+    reports = ray.get(answers, timeout=120)
+    assert len(reports) == 3
+    assert all(store.manifest("select", request.key) for request in requests)
+    deadline = time.monotonic() + 30
+    while ray.available_resources().get("gurobi", 0.0) < 2:
+        assert time.monotonic() < deadline, "a token was lost"
+        time.sleep(0.1)
+
+
+def processes(name: str) -> list[int]:
+    """Return the processes whose command line begins with `name`."""
+    found = psutil.process_iter(["cmdline"])
+    return [p.pid for p in found if " ".join(p.info["cmdline"] or []).startswith(name)]

@@ -67,8 +67,8 @@ def test_all_errors_are_told_together_with_their_paths() -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({}, "give either `values"),
-        ({"values": [1], "low": 0, "high": 1}, "give either `values"),
+        ({}, "give one of `values"),
+        ({"values": [1], "low": 0, "high": 1}, "give one of `values"),
         ({"values": [1, 1.0]}, "holds a value twice"),
         ({"values": [1], "log": True}, "go with `low` and `high`"),
         ({"values": [1], "step": 1}, "go with `low` and `high`"),

@@ -8,7 +8,7 @@ import pytest
 from qpmstudy.config import PipelineConfig, flatten, with_values
 from qpmstudy.errors import ConfigError
 from qpmstudy.pipeline import stage_keys
-from storage.study import StudySpec, grid, load_study
+from storage.study import StudySpec, grid, load_study, parse_study
 from storage.study.space import settings
 from storage.study.yaml_file import MAX_BYTES
 
@@ -139,3 +139,44 @@ def test_every_study_file_is_right(file: Path) -> None:
 
 def test_there_are_studies() -> None:
     assert STUDIES
+
+
+def bundled(**variants: dict[str, object]) -> dict[str, object]:
+    return {"name": "a", "space": {"method": {"variants": variants}}, "seeds": 1}
+
+
+def test_variants_set_several_values_and_leave_the_rest_as_it_is() -> None:
+    spec = parse_study(
+        bundled(
+            ours={}, compact={"select.features": 40, "select.per_class": 4}, free={"dense.div": 0}
+        ),
+        "x.yaml",
+    )
+    (method,) = spec.parameters
+    assert [chosen["method"] for chosen in grid(spec.parameters)] == ["ours", "compact", "free"]
+    assert settings(spec.parameters, {"method": "compact"}) == {
+        "select.features": 40,
+        "select.per_class": 4,
+        "dense.div": 0.5,
+    }
+    for name in ("ours", "compact", "free"):
+        row = flatten(with_values(spec.pipeline, settings(spec.parameters, {"method": name})))
+        assert method.value_in(row) == name
+    assert spec.choices("select.features") == (50, 40)
+    assert spec.choices("dense.div") == (0.5, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("space", "words"),
+    [
+        (bundled(a={}, b={"select.feature": 4}), "no value 'select.feature'. Did you mean"),
+        (bundled(a={}, b={"dense.lr": -1}), "space.method.b: dense.lr: Input should be greater"),
+        (bundled(a={}, b={"dense.div": 0.5}), "'a' and 'b' are the same configuration"),
+        (bundled(a={}), "`variants` needs at least two"),
+        (bundled(a={}, b={"select.per_class": 60}), "select.per_class = 60 is more than"),
+    ],
+)
+def test_wrong_variants_are_refused(space: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=r"x.yaml has \d+ error") as caught:
+        parse_study(space, "x.yaml")
+    assert words in str(caught.value)

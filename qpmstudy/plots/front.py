@@ -1,11 +1,12 @@
-"""Figures of results."""
+"""The Pareto front of a study."""
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
+
+from qpmstudy.plots.style import BLUE, OTHER, png
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ def front_figure(
     figure = Figure(figsize=(7.2, 5.0), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     for point in points:
-        shade = "#0072b2" if point.on_front else "#9a9a9a"
+        shade = BLUE if point.on_front else OTHER
         axes.errorbar(
             100 * point.x,
             100 * point.y,
@@ -47,17 +48,14 @@ def front_figure(
             color=shade,
         )
     front = sorted((p for p in points if p.on_front), key=lambda p: p.x)
-    axes.plot([100 * p.x for p in front], [100 * p.y for p in front], color="#0072b2", lw=1)
+    axes.plot([100 * p.x for p in front], [100 * p.y for p in front], color=BLUE, lw=1)
     axes.set_xlabel(f"{x_name.replace('_', ' ')} (%)")
     axes.set_ylabel(f"{y_name.replace('_', ' ')} (%)")
     axes.set_title(title, loc="left", fontsize=12)
     axes.set_title(note, loc="right", fontsize=8, color="#555555")
     axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
     axes.margins(0.12)
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    return picture.getvalue()
+    return png(figure)
 
 
 def _bar(error: float) -> float:

@@ -1,0 +1,21 @@
+"""Figures, as PNG.
+
+front.py         a Pareto front
+certificate.py   objective and bound of a selection over time
+table.py         a table or figure of the paper, from a study's results
+style.py         what they have in common
+"""
+
+from qpmstudy.plots.certificate import certificate_figure
+from qpmstudy.plots.front import FrontPoint, front_figure
+from qpmstudy.plots.table import Series, bars_figure, heat_figure, lines_figure
+
+__all__ = [
+    "FrontPoint",
+    "Series",
+    "bars_figure",
+    "certificate_figure",
+    "front_figure",
+    "heat_figure",
+    "lines_figure",
+]

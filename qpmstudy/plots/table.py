@@ -1,0 +1,120 @@
+"""The paper's tables and figures: curves over a value, heat maps over two, bars over methods."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from qpmstudy.plots.style import CYCLE, OTHER, png
+
+
+@dataclass(frozen=True)
+class Series:
+    """One metric over all configurations: ours with its deviation, and published values.
+
+    NaN where there is none. Fractions come as percent.
+    """
+
+    name: str
+    values: tuple[float, ...]
+    deviations: tuple[float, ...]
+    published: tuple[float, ...]
+
+
+def lines_figure(
+    series: Sequence[Series], x: Sequence[float], x_name: str, title: str, note: str
+) -> bytes:
+    """Return one panel a series over a numeric value; bars are deviations, crosses published.
+
+    The axis is logarithmic (linear near 0) where positive values span more than a factor of 30.
+    """
+    figure, panels = _panels(series, title, note)
+    order = np.argsort(x)
+    positive = [value for value in x if value > 0]
+    wide = len(positive) > 1 and max(positive) / min(positive) > _WIDE
+    for colour, axes, one in zip(_colours(series), panels, series, strict=True):
+        at = np.asarray(x, dtype=float)[order]
+        values, deviations, paper = (
+            np.asarray(part)[order] for part in (one.values, one.deviations, one.published)
+        )
+        axes.errorbar(at, values, np.nan_to_num(deviations), color=colour, marker="o", lw=1.5)
+        axes.plot(at, paper, "x", color=OTHER)
+        if wide:
+            axes.set_xscale("symlog", linthresh=min(positive))
+        axes.set_xlabel(x_name)
+        axes.set_ylabel(one.name)
+        axes.grid(alpha=0.25)
+    return png(figure)
+
+
+def bars_figure(series: Sequence[Series], labels: Sequence[str], title: str, note: str) -> bytes:
+    """Return one panel a series with a bar a configuration; crosses are published values."""
+    figure, panels = _panels(series, title, note)
+    at = np.arange(len(labels))
+    for colour, axes, one in zip(_colours(series), panels, series, strict=True):
+        axes.barh(at, np.nan_to_num(one.values), color=colour, alpha=0.8, height=0.7)
+        axes.errorbar(
+            np.nan_to_num(one.values),
+            at,
+            xerr=np.nan_to_num(one.deviations),
+            fmt="none",
+            ecolor="black",
+            lw=1,
+        )
+        axes.plot(one.published, at, "x", color="black")
+        axes.set_yticks(at, labels)
+        axes.invert_yaxis()
+        axes.set_xlabel(one.name)
+        lowest = np.nanmin([*one.values, *one.published, math.inf])
+        if _ZOOM < lowest < math.inf:  # bars that all end far out are compared at their ends
+            axes.set_xlim(left=_ZOOM)
+    return png(figure)
+
+
+def heat_figure(
+    values: Float[np.ndarray, "Y X"],
+    names: tuple[str, str],
+    ticks: tuple[Sequence[object], Sequence[object]],
+    title: str,
+    note: str,
+) -> bytes:
+    """Return a heat map with the numbers in its cells; names and ticks are (x, y)."""
+    width, height = 2.2 + 0.9 * values.shape[1], 1.8 + 0.6 * values.shape[0]
+    figure = Figure(figsize=(max(width, 5.0), max(height, 3.2)), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(values, cmap="viridis", aspect="auto", origin="lower")
+    middle = (np.nanmin(values) + np.nanmax(values)) / 2
+    for (row, column), value in np.ndenumerate(values):
+        shade = "white" if value < middle else "black"
+        axes.text(column, row, f"{value:.1f}", ha="center", va="center", color=shade, fontsize=9)
+    axes.set_xticks(range(len(ticks[0])), list(map(str, ticks[0])))
+    axes.set_yticks(range(len(ticks[1])), list(map(str, ticks[1])))
+    axes.set_xlabel(names[0])
+    axes.set_ylabel(names[1])
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    axes.set_title(note, loc="right", fontsize=8, color="#555555")
+    return png(figure)
+
+
+_WIDE = 30.0
+_ZOOM = 40.0
+
+
+def _colours(series: Sequence[Series]) -> list[str]:
+    return [CYCLE[index % len(CYCLE)] for index in range(len(series))]
+
+
+def _panels(series: Sequence[Series], title: str, note: str) -> tuple[Figure, list[Axes]]:
+    columns = min(3, len(series))
+    rows = -(-len(series) // columns)
+    figure = Figure(figsize=(4.6 * columns, 0.6 + 3.2 * rows), dpi=120, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for unused in grid[len(series) :]:
+        unused.remove()
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    figure.supxlabel(note, fontsize=8, color="#555555", x=0.99, ha="right")
+    return figure, list(grid[: len(series)])
