@@ -20,6 +20,18 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 install_import_hook("qpmstudy", "typecheck.checked")
 
 
+TESTS = Path(__file__).parent
+STARTS_RAY = {"cluster", "commands", "faults"}
+"""Folders of tests that start Ray."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests that start Ray in one process: only one cluster may be up at a time."""
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] in STARTS_RAY:
+            item.add_marker(pytest.mark.xdist_group("ray"))
+
+
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A storage root with the embeddings of the smallest birds, to be copied, not written to."""
