@@ -133,7 +133,7 @@ async def _walk(
         events.epochs(stage, history[events.written(stage) :])
         return report
 
-    for stage in STAGES:
+    for stage in keys:
         tasks[stage] = asyncio.create_task(obtain(stage))
     try:
         return list(await asyncio.gather(*tasks.values()))
@@ -173,7 +173,8 @@ def _final_events(
         if isinstance(value, float) and "." not in name and name != "committed"
     }
     events.metrics(flatten(config), numbers)
-    if first:  # one picture a trial: more would fill TensorBoard's memory
+    # One picture a trial: more would fill TensorBoard's memory. All features make no picture.
+    if first and "evaluate" in keys:
         store = context.embeddings[config.embeddings.dataset, config.embeddings.backbone]
         evaluated = context.storage.artifacts.read("evaluate", keys["evaluate"])
         events.overlay(overlay_sheet(evaluated, Path(store.image_root)))

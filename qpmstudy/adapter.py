@@ -1,18 +1,28 @@
-"""The adapter: the small network between frozen patch tokens and interpretable feature maps.
+"""The adapter h: the small network between frozen tokens and interpretable feature maps.
 
-B images, P patches, D backbone channels, F features. Paper: F is N_f, and the maps are F^d.
+B images, P patches, T tokens of an image, D backbone channels, F features. Paper: F is N_f, and
+the maps are F^d. The maps are always those of the patches; the feature vector f is, by input:
+
+    patches   h(patch), pooled over the patches
+    cls       h(CLS); patches and CLS pass the same adapter (paper Table 3)
+    both      the mean of the two above
+    concat    h([patch, CLS]), pooled: every patch has the image's CLS appended, 2 D channels
+
+Pooling is the mean ("avg") or the largest value ("max"). The names of the reference's code are
+avg_pooling, normal, mean_avg_pooling and concat; its max_pooling takes the mean, but for concat.
 """
 
 import math
-from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from typing import cast
+from typing import cast, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from qpmstudy.config import InputName, PoolingName
 from qpmstudy.errors import ConfigError
 from qpmstudy.fused import Buffers, fused_layers
 
@@ -41,10 +51,29 @@ class Layer(nn.Module):
         return functional.relu(self.norm(self.linear(tokens)), inplace=True)
 
 
-class Adapter(nn.Module):
-    """MLP on every patch token; its last activations are the feature maps (paper section 3).
+@dataclass(frozen=True)
+class AdapterShape:
+    """What an adapter is built from, besides its weights. Without layers F is D (concat: 2 D)."""
 
-    Tokens of all images are one (B * P, D) matrix: torch's batch normalisation of that layout
+    in_dim: int
+    hidden: int
+    features: int
+    depth: int
+    input: str = "patches"
+    pooling: str = "avg"
+    cls_statistics: bool = False
+    """Whether CLS passes along, and so counts in batch norm, where only patches are read."""
+
+    @property
+    def token_dim(self) -> int:
+        """Return the channels of what the first layer gets, and that F is without layers."""
+        return self.in_dim * (2 if self.input == "concat" else 1)
+
+
+class Adapter(nn.Module):
+    """MLP on every token; its last activations are the feature maps (paper section 3).
+
+    Tokens of all images are one (B * T, D) matrix: torch's batch normalisation of that layout
     took 0.9 ms (B=16, P=256, D=64; forward and backward, one core), 2.7 ms as (B, D, P).
     """
 
@@ -55,32 +84,61 @@ class Adapter(nn.Module):
         features: int,
         depth: int,
         generator: torch.Generator | None = None,
+        input: str = "patches",
+        pooling: str = "avg",
+        cls_statistics: bool = False,
     ) -> None:
         """Build `depth` layers in_dim -> hidden -> ... -> features on the CPU.
 
         Without a generator the weights are those of seed 0: for a model about to be loaded.
+
+        Raises:
+            ConfigError: no such adapter can be built.
         """
         super().__init__()
-        if min(in_dim, hidden, features, depth) < 1:
-            raise ConfigError(
-                f"Adapter: in_dim, hidden, features and depth must be at least 1, not "
-                f"{in_dim}, {hidden}, {features} and {depth}."
-            )
+        self.shape = AdapterShape(in_dim, hidden, features, depth, input, pooling, cls_statistics)
+        _check(self.shape)
         generator = generator or torch.Generator().manual_seed(0)
-        widths = [in_dim, *[hidden] * (depth - 1), features]
+        widths = [self.shape.token_dim, *[hidden] * (depth - 1), features]
         self.layers = nn.ModuleList(
-            Layer(inputs, outputs, generator) for inputs, outputs in pairwise(widths)
+            Layer(inputs, outputs, generator) for inputs, outputs in pairwise(widths[: depth + 1])
         )
-        self.in_dim, self.hidden, self.features, self.depth = in_dim, hidden, features, depth
+        self.features = features
+
+    @property
+    def reads_cls(self) -> bool:
+        """Return whether `forward` takes each image's CLS token behind its patches."""
+        return self.shape.input != "patches" or self.shape.cls_statistics
+
+    def normalised(self, tokens: int) -> int:
+        """Return how many of an image's `tokens` pass the layers and count in batch norm."""
+        return tokens - (self.shape.input == "concat")
 
     def forward(
-        self, tokens: Float[Tensor, "B P D"], buffers: Buffers | None = None
+        self, tokens: Float[Tensor, "B T D"], buffers: Buffers | None = None
     ) -> tuple[Float[Tensor, "B P F"], Float[Tensor, "B F"]]:
-        """Return the feature maps F and the feature vector f, their mean over the patches.
+        """Return the feature maps F and the feature vector f.
 
         With `buffers`, which a training loop on a CPU brings along, layers in training mode run
         fused: the same numbers up to rounding, in less time.
         """
+        if self.shape.input == "concat":
+            patches, cls = tokens[:, :-1], tokens[:, -1:]
+            tokens = torch.cat([patches, cls.expand_as(patches)], dim=2)
+        activations = self._layers(tokens, buffers)
+        if not self.reads_cls or self.shape.input == "concat":
+            return activations, self._pooled(activations)
+        maps, cls = activations[:, :-1], activations[:, -1]
+        if self.shape.input == "cls":
+            return maps, cls
+        pooled = self._pooled(maps)
+        return maps, pooled if self.shape.input == "patches" else (pooled + cls) / 2
+
+    def _layers(
+        self, tokens: Float[Tensor, "B T D"], buffers: Buffers | None
+    ) -> Float[Tensor, "B T F"]:
+        if not self.layers:
+            return tokens
         flat = tokens.flatten(0, 1)
         if buffers is not None and self.training:
             layers = (cast(Layer, layer) for layer in self.layers)
@@ -88,15 +146,22 @@ class Adapter(nn.Module):
         else:
             for layer in self.layers:
                 flat = layer(flat)
-        feature_maps = flat.view(tokens.shape[0], tokens.shape[1], self.features)
-        return feature_maps, feature_maps.mean(1)
+        return flat.view(tokens.shape[0], tokens.shape[1], self.features)
+
+    def _pooled(self, maps: Float[Tensor, "B P F"]) -> Float[Tensor, "B F"]:
+        return maps.amax(1) if self.shape.pooling == "max" else maps.mean(1)
 
     def select(self, indices: Int[Tensor, " S"]) -> "Adapter":
         """Return a copy whose last layer computes only the features `indices`, in that order.
 
         Raises:
-            ConfigError: an index is repeated or is not one of the adapter's features.
+            ConfigError: there is no layer, or an index is repeated or none of the features.
         """
+        if not self.layers:
+            raise ConfigError(
+                "Adapter.select: the features of an adapter of depth 0 are the backbone's own "
+                "channels, and no layer computes fewer. Use a depth of at least 1."
+            )
         chosen = indices.tolist()
         in_range = all(0 <= index < self.features for index in chosen)
         if not chosen or not in_range or len(set(chosen)) < len(chosen):
@@ -104,77 +169,30 @@ class Adapter(nn.Module):
                 f"Adapter.select: needs distinct indices in 0..{self.features - 1}, got {chosen}. "
                 "Was the selection made for an adapter with another number of features?"
             )
-        last = f"layers.{self.depth - 1}."
+        last = f"layers.{self.shape.depth - 1}."
         state = {
             name: value[indices] if name.startswith(last) and value.ndim else value
             for name, value in self.state_dict().items()
         }
-        copy = Adapter(self.in_dim, self.hidden, len(chosen), self.depth)
+        copy = Adapter(**asdict(replace(self.shape, features=len(chosen))))
         copy.to(next(self.parameters())).load_state_dict(state)
         return copy.train(self.training)
 
 
-@torch.no_grad()
-def recalibrate_batch_norm(
-    adapter: Adapter, batches: Iterable[Tensor], buffers: Buffers | None = None
-) -> None:
-    """Replace the running statistics by the mean and variance of all tokens in `batches`.
-
-    Running statistics belong to the weights they were gathered with, but schedule-free
-    optimisers evaluate at others (Defazio et al. 2024, the authors' advice on batch norm).
-    One pass over tensors (B, P, D) in training mode. Moments are pooled over tokens (Chan et
-    al. 1983), so a small last batch counts for what it holds. The first layer's statistics are
-    exact for any batches; a later layer sees tokens that were normalised within their batch, so
-    one batch of everything is exact throughout and large batches come close.
-
-    Raises:
-        ConfigError: there is no batch.
-    """
-    was_training = adapter.training
-    norms = [module for module in adapter.modules() if isinstance(module, nn.BatchNorm1d)]
-    pooled = [_Moments(norm) for norm in norms]
-    momenta = [norm.momentum for norm in norms]
-    adapter.train()
-    for norm in norms:
-        norm.momentum = 1.0  # a forward pass then leaves the batch's own moments behind
-    try:
-        for tokens in batches:
-            adapter(tokens, buffers)
-            for moments in pooled:
-                moments.add_batch(tokens.shape[0] * tokens.shape[1])
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-        adapter.train(was_training)
-    for moments in pooled:
-        moments.write()
-
-
-class _Moments:
-    """Mean and sum of squared deviations over batches, for one batch normalisation."""
-
-    def __init__(self, norm: nn.BatchNorm1d) -> None:
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        self.running_mean, self.running_var = norm.running_mean, norm.running_var
-        self.count = 0
-        self.mean = torch.zeros_like(self.running_mean, dtype=torch.float64)
-        self.squares = torch.zeros_like(self.mean)
-
-    def add_batch(self, count: int) -> None:
-        """Merge the moments of `count` tokens that the last forward pass left behind."""
-        total = self.count + count
-        delta = self.running_mean.double() - self.mean
-        self.squares += self.running_var.double() * (count - 1)
-        self.squares += delta**2 * (self.count * count / total)
-        self.mean += delta * (count / total)
-        self.count = total
-
-    def write(self) -> None:
-        """Store the pooled moments as the running statistics."""
-        if self.count == 0:
-            raise ConfigError(
-                "recalibrate_batch_norm: got no batch; pass the training images' tokens."
-            )
-        self.running_mean.copy_(self.mean)
-        self.running_var.copy_(self.squares / (self.count - 1))  # unbiased, as torch keeps it
+def _check(shape: AdapterShape) -> None:
+    sizes = (shape.in_dim, shape.hidden, shape.features)
+    if min(sizes) < 1 or shape.depth < 0:
+        raise ConfigError(
+            f"Adapter: in_dim, hidden and features must be at least 1, not {sizes[0]}, {sizes[1]} "
+            f"and {sizes[2]}, and depth at least 0, not {shape.depth}."
+        )
+    if shape.input not in get_args(InputName) or shape.pooling not in get_args(PoolingName):
+        raise ConfigError(
+            f"Adapter: there is no input {shape.input!r} with pooling {shape.pooling!r}; inputs "
+            f"are {', '.join(get_args(InputName))}, poolings {', '.join(get_args(PoolingName))}."
+        )
+    if shape.depth == 0 and shape.features != shape.token_dim:
+        raise ConfigError(
+            f"Adapter: without layers the features are the {shape.token_dim} channels of the "
+            f"tokens, so features cannot be {shape.features}."
+        )

@@ -1,6 +1,6 @@
 """Batches of tokens for one device, handed out without a fresh copy for each.
 
-n images, P patches, D channels.
+n images, T tokens (P patches, and CLS last where it is asked for), D channels.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ RESIDENT_SHARE = 0.4
 LOADED_AT_ONCE = 256  # images
 
 Batch = tuple[Tensor, Tensor]
-"""Tokens (b, P, D) float32 and labels (b,)."""
+"""Tokens (b, T, D) float32 and labels (b,)."""
 
 
 class Feed:
@@ -29,11 +29,18 @@ class Feed:
     """
 
     def __init__(
-        self, embeddings: Embeddings, index: Int64[np.ndarray, " n"], device: torch.device
+        self,
+        embeddings: Embeddings,
+        index: Int64[np.ndarray, " n"],
+        device: torch.device,
+        cls: bool = False,
     ) -> None:
+        """`cls` puts each image's CLS token behind its patches."""
         self._embeddings, self._index, self._device = embeddings, index, device
+        self._cls = cls
         self._labels = torch.from_numpy(embeddings.labels[index]).to(device)
-        self._resident = _resident(embeddings, index, device) if device.type == "cuda" else None
+        gpu = device.type == "cuda"
+        self._resident = _resident(embeddings, index, device, cls) if gpu else None
         self._half = torch.empty(0, dtype=torch.float16)
         self._single = torch.empty(0, dtype=torch.float32)
 
@@ -58,25 +65,25 @@ class Feed:
     def _gathered(self, images: Int64[np.ndarray, " b"]) -> Tensor:
         if self._device.type == "cuda":
             # pinned memory that torch gives out again only when the copy is done
-            half = self._embeddings.tokens(images).pin_memory()
+            half = self._embeddings.tokens(images, cls=self._cls).pin_memory()
             return half.to(self._device, non_blocking=True).float()
         if len(self._half) < len(images):
-            shape = (len(images), *self._embeddings.patches[0].shape[1:])
+            shape = (len(images), *self._embeddings.tokens_shape(self._cls))
             self._half, self._single = self._half.new_empty(shape), self._single.new_empty(shape)
-        half = self._embeddings.tokens(images, out=self._half[: len(images)])
+        half = self._embeddings.tokens(images, self._half[: len(images)], self._cls)
         return self._single[: len(images)].copy_(half)
 
 
 def _resident(
-    embeddings: Embeddings, index: Int64[np.ndarray, " n"], device: torch.device
-) -> Float16[Tensor, "n P D"] | None:
+    embeddings: Embeddings, index: Int64[np.ndarray, " n"], device: torch.device, cls: bool
+) -> Float16[Tensor, "n T D"] | None:
     """Return all tokens on a GPU, or None if they would take too much of its free memory."""
-    shape = (len(index), *embeddings.patches[0].shape[1:])
+    shape = (len(index), *embeddings.tokens_shape(cls))
     free, _ = torch.cuda.mem_get_info(device)
     if 2 * np.prod(shape, dtype=np.int64) > RESIDENT_SHARE * free:
         return None
     resident = torch.empty(shape, dtype=torch.float16, device=device)
     for start in range(0, len(index), LOADED_AT_ONCE):
-        part = embeddings.tokens(index[start : start + LOADED_AT_ONCE])
+        part = embeddings.tokens(index[start : start + LOADED_AT_ONCE], cls=cls)
         resident[start : start + len(part)] = part.to(device)
     return resident

@@ -1,17 +1,17 @@
 """A classifier on frozen tokens: adapter, then a dense or a sparse head.
 
-Symbols: B images, P patches, D channels, N_f features, C classes.
+Symbols: B images, T tokens of each, P patches, D channels, N_f features, C classes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from qpmstudy.adapter import Adapter
+from qpmstudy.adapter import Adapter, AdapterShape
 from qpmstudy.errors import DataError
 from qpmstudy.heads import DenseHead, SparseHead
 
@@ -24,25 +24,15 @@ class Output(NamedTuple):
     logits: Float[Tensor, "B C"]
 
 
-@dataclass(frozen=True)
-class AdapterShape:
-    """The four numbers that an adapter is built from."""
-
-    in_dim: int
-    hidden: int
-    features: int
-    depth: int
-
-
 class Classifier(nn.Module):
-    """Adapter and head. `forward(tokens (B, P, D)) -> Output`."""
+    """Adapter and head. `forward(tokens (B, T, D)) -> Output`; T as the adapter reads them."""
 
     def __init__(self, adapter: Adapter, head: DenseHead | SparseHead) -> None:
         super().__init__()
         self.adapter = adapter
         self.head = head
 
-    def forward(self, tokens: Float[Tensor, "B P D"]) -> Output:
+    def forward(self, tokens: Float[Tensor, "B T D"]) -> Output:
         """Return feature maps, feature vector and logits of a batch of tokens."""
         maps, vector = self.adapter(tokens)
         return Output(maps, vector, self.head(vector))
@@ -69,9 +59,7 @@ class Classifier(nn.Module):
         prefix = "classifier."
         state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         generator = torch.Generator().manual_seed(0)
-        adapter = Adapter(
-            shape.in_dim, shape.hidden, shape.features, shape.depth, generator=generator
-        )
+        adapter = Adapter(**asdict(shape), generator=generator)
         head: DenseHead | SparseHead
         try:
             if "head.mean" in state:

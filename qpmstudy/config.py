@@ -24,7 +24,9 @@ Count = Annotated[int, Range(ge=1)]
 Weight = Annotated[float, Range(ge=0)]
 Rate = Annotated[float, Range(gt=0)]
 SolverName = Literal["auto", "lagrangian", "gurobi", "highs"]
-MethodName = Literal["qpm", "sldd", "qsenn"]
+InputName = Literal["patches", "cls", "both", "concat"]
+PoolingName = Literal["avg", "max"]
+MethodName = Literal["none", "qpm", "sldd", "qsenn"]
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,18 @@ class SplitConfig:
 
 @dataclass(frozen=True)
 class AdapterConfig:
-    """The MLP on every token: L layers, hidden width N_h, N_f features."""
+    """The MLP on every token: L layers, hidden width N_h, N_f features.
 
-    depth: Annotated[int, Range(ge=1, le=32)] = 4
+    Without a layer the features are the tokens' own channels, and `hidden` and `features` say
+    nothing. What `input` and `pooling` make of the tokens: `qpmstudy.adapter`.
+    """
+
+    depth: Annotated[int, Range(ge=0, le=32)] = 4
     hidden: Count = 2048
     features: Annotated[int, Range(ge=2)] = 512
+    input: InputName = "patches"
+    pooling: PoolingName = "avg"
+    cls_statistics: bool = False  # CLS in the batch norm of "patches" too, as in the reference
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,8 @@ class DenseConfig:
 class SelectConfig:
     """How N* features are chosen and k given to each class; for "qpm", how hard to try.
 
-    What follows `per_class` is for the quadratic program alone.
+    With "none" the dense model is the final one. What follows `per_class` is for the quadratic
+    program alone.
     """
 
     method: MethodName = "qpm"
@@ -83,15 +93,21 @@ class SelectConfig:
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """Fine-tuning of the adapter under the sparse binary head."""
+    """Fine-tuning of the adapter under the sparse head.
+
+    Q-SENN has three rounds before the last, each of at most `early_epochs` (10 as published with
+    Q-SENN; in the code of the DINO-QPM paper every round has all the `epochs`, 25).
+    """
 
     epochs: Count = 50
+    early_epochs: Count = 10
     batch: Count = 32
     lr: Rate = 5e-3
     weight_decay: Weight = 8e-4
     div: Weight = 1.0
     l1_fm: Weight = 5.0
     l1_fv: Weight = 1.0
+    standardise: bool = True  # f in the sparse layer, as the reference does; False: the paper's W f
 
 
 @dataclass(frozen=True)
@@ -133,11 +149,28 @@ def flatten(config: PipelineConfig) -> dict[str, object]:
     }
 
 
+COMBINED = frozenset(
+    {
+        *("adapter.depth", "adapter.features", "adapter.input", "adapter.pooling"),
+        *("adapter.cls_statistics", "select.method", "select.features", "select.per_class"),
+        "finetune.standardise",
+    }
+)
+"""The values that `contradictions` has a rule for."""
+
+
 def contradictions(config: PipelineConfig) -> list[str]:
     """Return every rule between values that a configuration breaks, each as a sentence."""
+    problems = _adapter_contradictions(config.adapter)
     adapter, select = config.adapter, config.select
-    problems = []
-    if select.features > adapter.features:
+    if select.method == "none":
+        return problems
+    if adapter.depth == 0:
+        problems.append(
+            f"adapter.depth = 0 leaves nothing to fine-tune after select.method = "
+            f"{select.method}: set select.method: none, or a depth of at least 1"
+        )
+    elif select.features > adapter.features:
         problems.append(
             f"select.features = {select.features} is more than the adapter.features = "
             f"{adapter.features} there are to select from"
@@ -146,5 +179,25 @@ def contradictions(config: PipelineConfig) -> list[str]:
         problems.append(
             f"select.per_class = {select.per_class} is more than select.features = "
             f"{select.features}"
+        )
+    if select.method != "qpm" and not config.finetune.standardise:
+        problems.append(
+            f"finetune.standardise = False, but the weights of select.method = {select.method} "
+            "are made for standardised features; only those of qpm do without"
+        )
+    return problems
+
+
+def _adapter_contradictions(adapter: AdapterConfig) -> list[str]:
+    problems = []
+    if adapter.input == "cls" and adapter.pooling != "avg":
+        problems.append(
+            f"adapter.pooling = {adapter.pooling}, but with adapter.input = cls nothing is "
+            "pooled: leave it at avg"
+        )
+    if adapter.cls_statistics and (adapter.input != "patches" or adapter.depth == 0):
+        problems.append(
+            "adapter.cls_statistics = True is for adapter.input = patches with a depth of at "
+            f"least 1, not for {adapter.input} with depth {adapter.depth}"
         )
     return problems

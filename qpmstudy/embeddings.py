@@ -59,17 +59,30 @@ class Embeddings:
         )
         return tuple(names)
 
+    def tokens_shape(self, cls: bool = False) -> tuple[int, int]:
+        """Return (T, D), the shape of what `tokens` gives for one image."""
+        return (int(self.patches[0].shape[1]) + cls, self.dim)
+
     def tokens(
-        self, index: Int64[np.ndarray, " n"], out: Float16[Tensor, "n P D"] | None = None
-    ) -> Float16[Tensor, "n P D"]:
-        """Gather the patch tokens of the images at `index`, in that order, into `out` if given."""
+        self,
+        index: Int64[np.ndarray, " n"],
+        out: Float16[Tensor, "n T D"] | None = None,
+        cls: bool = False,
+    ) -> Float16[Tensor, "n T D"]:
+        """Gather the patch tokens of the images at `index`, in that order, into `out` if given.
+
+        With `cls` each image's CLS token follows its patches: T = P + 1.
+        """
         if out is None:
-            out = torch.empty((len(index), *self.patches[0].shape[1:]), dtype=torch.float16)
+            out = torch.empty((len(index), *self.tokens_shape(cls)), dtype=torch.float16)
         rows = out.numpy()
         owners = np.searchsorted(self._starts, index, side="right") - 1
+        patches = slice(-1) if cls else slice(None)
         # Image by image: indexing with an array would copy what it gathers a second time.
         for row, owner, image in zip(rows, owners, index, strict=True):
-            row[:] = self.patches[owner][image - self._starts[owner]]
+            row[patches] = self.patches[owner][image - self._starts[owner]]
+        if cls:
+            rows[:, -1] = self.cls[index]
         return out
 
 

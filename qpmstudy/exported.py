@@ -14,8 +14,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from qpmstudy.adapter import AdapterShape
 from qpmstudy.backbones import open_backbone
-from qpmstudy.classifier import AdapterShape, Classifier
+from qpmstudy.classifier import Classifier
 from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.files import check_hashes, read_json, sha256, whole_directory, write_bytes, write_json
 from qpmstudy.inference import InterpretableModel
@@ -53,8 +54,10 @@ def save_model(
         write_bytes(temporary / "SHA256SUMS", sums.encode())
 
 
-def load_model(folder: Path) -> InterpretableModel:
-    """Load an exported model with its backbone, on the CPU.
+def load_model(folder: Path, weights: Path | None = None) -> InterpretableModel:
+    """Load an exported model with its backbone.
+
+    `weights` is the backbone's checkpoint; None takes it from where it usually is.
 
     Raises:
         DataError: a file is missing or changed, or the backbone here has other weights.
@@ -74,13 +77,14 @@ def load_model(folder: Path) -> InterpretableModel:
         raise DataError(f"{folder / 'model.safetensors'} cannot be read: {error}.") from error
     classifier = Classifier.from_tensors(tensors, AdapterShape(**record["shape"]))
     wanted = record["backbone"]
-    backbone = open_backbone(wanted["name"])
+    backbone = open_backbone(wanted["name"], weights)
     if backbone.weight_hash != wanted["weight_hash"]:
         raise DataError(
             f"{folder} was trained on {wanted['name']} with weights "
             f"{wanted['weight_hash'][:12]}..., but the weights here are "
-            f"{backbone.weight_hash[:12]}...: its predictions would be meaningless. "
-            "Install the version it was exported with (see versions in model.json)."
+            f"{backbone.weight_hash[:12]}...: its predictions would be meaningless. Name the "
+            "checkpoint it was trained on with --weights, or install the version it was exported "
+            "with (see versions in model.json)."
         )
     grid = wanted["grid"]
     return InterpretableModel(

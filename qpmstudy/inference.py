@@ -59,7 +59,9 @@ class InterpretableModel:
         Tokens are rounded to half precision first, as the store the model was trained and
         evaluated on holds them: probabilities equal those of the evaluation.
         """
-        tokens, _ = self.backbone.embed(self.backbone.preprocess(image)[None])
+        tokens, cls = self.backbone.embed(self.backbone.preprocess(image)[None])
+        if self.classifier.adapter.reads_cls:
+            tokens = torch.cat([tokens, cls.unsqueeze(1)], dim=1)
         output = self.classifier(tokens.half().float())
         head = self.classifier.head
         assert isinstance(head, SparseHead)

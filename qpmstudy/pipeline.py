@@ -3,6 +3,8 @@
     dense -> select -> finetune -> evaluate
       +----------------> evaluate_dense
 
+A configuration that selects nothing (`select.method: none`) ends at evaluate_dense.
+
 The key of a stage is a hash of its name and version, its own sections of the configuration,
 the seed, and the keys of its inputs; the store of embeddings enters by its content fingerprint.
 Configurations that agree up to a stage therefore share that stage's result.
@@ -10,7 +12,7 @@ Configurations that agree up to a stage therefore share that stage's result.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 
 from qpmstudy.config import PipelineConfig
@@ -34,17 +36,30 @@ STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
         Stage("dense", 2, ("split", "adapter", "dense"), (), dense),
-        Stage("evaluate_dense", 2, ("evaluate",), ("dense",), evaluate),
+        Stage("evaluate_dense", 3, ("evaluate",), ("dense",), evaluate),
         Stage("select", 2, ("select",), ("dense",), select),
         Stage("finetune", 3, ("select", "finetune"), ("dense", "select"), finetune),
-        Stage("evaluate", 2, ("evaluate",), ("finetune",), evaluate),
+        Stage("evaluate", 3, ("evaluate",), ("finetune",), evaluate),
     )
 }
 """In an order in which each stage comes after its inputs."""
 
 
+DENSE_ONLY = ("dense", "evaluate_dense")
+
+
+def stages_of(config: PipelineConfig) -> tuple[str, ...]:
+    """Return the stages that a configuration runs, each after its inputs."""
+    return DENSE_ONLY if config.select.method == "none" else tuple(STAGES)
+
+
+def last_stage(stages: Collection[str]) -> str:
+    """Return which of a configuration's stages measures its final model."""
+    return "evaluate" if "evaluate" in stages else "evaluate_dense"
+
+
 def stage_keys(config: PipelineConfig, fingerprint: str, seed: int) -> dict[str, str]:
-    """Return the key (64 hex digits) of every stage of one pipeline run.
+    """Return the key (64 hex digits) of every stage that a configuration runs, in their order.
 
     Args:
         config: the configuration; its "embeddings" section enters as `fingerprint` alone,
@@ -54,7 +69,7 @@ def stage_keys(config: PipelineConfig, fingerprint: str, seed: int) -> dict[str,
     """
     sections = asdict(config)
     keys: dict[str, str] = {}
-    for stage in STAGES.values():
+    for stage in (STAGES[name] for name in stages_of(config)):
         content = {
             "stage": stage.name,
             "version": stage.version,
@@ -91,6 +106,6 @@ def run_pipeline(
 ) -> dict[str, StageOutput]:
     """Run every stage here, one after another, and return their outputs by name."""
     outputs: dict[str, StageOutput] = {}
-    for name in STAGES:
+    for name in stages_of(config):
         outputs[name] = run_stage(name, config, embeddings, outputs, seed)
     return outputs

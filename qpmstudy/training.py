@@ -18,13 +18,13 @@ from schedulefree import AdamWScheduleFree
 from torch import Tensor
 from torch.nn import functional
 
-from qpmstudy.adapter import recalibrate_batch_norm
 from qpmstudy.batches import Batch, Feed
 from qpmstudy.classifier import Classifier, Output
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.errors import NonFiniteError
 from qpmstudy.fused import Buffers
 from qpmstudy.losses import diversity_loss, l1_feature_maps, l1_feature_vector
+from qpmstudy.recalibration import recalibrate_batch_norm
 
 # Images that re-estimate batch norm for the accuracy curve; the final estimate uses all.
 CURVE_IMAGES = 128
@@ -59,17 +59,20 @@ class LabelledTokens:
         return len(self.index)
 
     def batch(
-        self, positions: Int64[np.ndarray, " b"], device: torch.device
-    ) -> tuple[Tensor, Tensor]:
-        """Return tokens (b, P, D) float32 and labels (b,) of the images at `positions`."""
+        self, positions: Int64[np.ndarray, " b"], device: torch.device, cls: bool = False
+    ) -> Batch:
+        """Return tokens (b, T, D) float32 and labels (b,) of the images at `positions`.
+
+        With `cls` each image's CLS token follows its patches: T = P + 1.
+        """
         chosen = self.index[positions]
-        tokens = self.embeddings.tokens(chosen).to(device).float()
+        tokens = self.embeddings.tokens(chosen, cls=cls).to(device).float()
         return tokens, torch.from_numpy(self.embeddings.labels[chosen]).to(device)
 
-    def batches(self, size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, size: int, device: torch.device, cls: bool = False) -> Iterator[Batch]:
         """Iterate over all images in order, in batches of at most `size`."""
         for start in range(0, len(self), size):
-            yield self.batch(np.arange(start, min(start + size, len(self))), device)
+            yield self.batch(np.arange(start, min(start + size, len(self))), device, cls)
 
 
 def losses(output: Output, weight: Tensor, labels: Tensor, recipe: Recipe) -> dict[str, Tensor]:
@@ -115,14 +118,15 @@ def train(
     Returns:
         One record an epoch: losses one by one (means over the epoch's images), "train_accuracy"
         (of the training iterates), "validation_accuracy" (of the averaged weights), "lr",
-        "seconds" and "time" (seconds since 1970).
+        "seconds" that training took, and "time" (seconds since 1970).
 
     Raises:
         NonFiniteError: the loss of an epoch, or a weight after the last, is NaN or infinite.
     """
     device = next(model.parameters()).device
-    feed = Feed(data.embeddings, data.index, device)
-    watched = Feed(data.embeddings, validation.index, device) if validation else None
+    cls = model.adapter.reads_cls
+    feed = Feed(data.embeddings, data.index, device, cls)
+    watched = Feed(data.embeddings, validation.index, device, cls) if validation else None
     loop = Loop(model, recipe)
     rng = np.random.default_rng([seed, 0x7EA1])
     history = []
@@ -130,6 +134,7 @@ def train(
         for epoch in range(1, recipe.epochs + 1):
             start = time.perf_counter()
             record = loop.epoch(feed.batches(recipe.batch, rng.permutation(len(feed))))
+            seconds = time.perf_counter() - start
             if not np.isfinite(record["loss"]):
                 raise NonFiniteError(
                     f"The loss became {record['loss']} in epoch {epoch} of {recipe.epochs}. "
@@ -141,7 +146,7 @@ def train(
             record |= {
                 "epoch": epoch,
                 "lr": float(loop.optimizer.param_groups[0]["scheduled_lr"]),
-                "seconds": time.perf_counter() - start,
+                "seconds": seconds,
                 "time": time.time(),
             }
             history.append(record)

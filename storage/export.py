@@ -30,7 +30,7 @@ def export_study(
         The folders, named "<study>-trial<number>-seed<seed>".
 
     Raises:
-        ConfigError: a trial has no complete row, or a folder exists already.
+        ConfigError: a trial has no complete row or selects no features, or a folder exists.
         DataError: the study has no front yet, or a stored stage is missing or damaged.
             Nothing is left in `out` then.
     """
@@ -43,6 +43,7 @@ def export_study(
             f"yet. See: python cli.py study status {spec.name}"
         )
     chosen = [_best(rows, spec, trial) for trial in wanted]
+    _refuse_dense(chosen, spec)
     folders = [out / f"{spec.name}-trial{row['trial']}-seed{row['seed']}" for row in chosen]
     for folder in folders:  # before the first is written: all of them, or none
         if folder.exists():
@@ -74,6 +75,19 @@ def _best(rows: list[dict[str, Any]], spec: StudySpec, trial: int) -> dict[str, 
     return max(mine, key=lambda row: (sign * row[name], -row["seed"]))
 
 
+def _refuse_dense(chosen: list[dict[str, Any]], spec: StudySpec) -> None:
+    """Refuse models in which every class uses every feature: no explanation can show that."""
+    dense = [row["trial"] for row in chosen if row["select.method"] == "none"]
+    others = [row["trial"] for row in chosen if row["trial"] not in dense]
+    if dense:
+        remedy = " Export the others: " + " ".join(f"--trial {trial}" for trial in others)
+        raise ConfigError(
+            f"Trial {', '.join(map(str, dense))} of {spec.name!r} has select.method = none: a "
+            "dense model, whose classes use every feature, has no explanation to export."
+            + (remedy if others else "")
+        )
+
+
 def _export(artifacts: ArtifactStore, spec: StudySpec, row: Row, folder: Path) -> None:
     tuned = artifacts.read("finetune", row["key.finetune"])
     evaluated = artifacts.read("evaluate", row["key.evaluate"])
@@ -94,6 +108,7 @@ def _export(artifacts: ArtifactStore, spec: StudySpec, row: Row, folder: Path) -
         "classes": uses,
         "certificate": {name: selection.facts[name] for name in CERTIFICATE} if proven else None,
         "metrics": facts["metrics"],
+        "compactness": facts["compactness"],
         "sid_k": facts["sid_k"],
         "search_split": spec.objective_split,
         "protocol": spec.protocol,

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from qpmstudy.config import PipelineConfig
 from qpmstudy.errors import DataError
 from qpmstudy.files import write_bytes
+from qpmstudy.metrics import COMPACTNESS
 from qpmstudy.pipeline import STAGES
 from qpmstudy.stages.evaluate import SPLIT_METRICS, TRAINING_METRICS
 
@@ -69,6 +70,7 @@ def schema(held_out: Iterable[str]) -> pa.Schema:
     ]
     columns += [(path, _ARROW[kind]) for path, kind in config_types().items()]
     columns += [(name, pa.float64()) for name in metric_columns(held_out)]
+    columns += [(name, pa.float64()) for name in (*COMPACTNESS, "seconds_per_epoch")]
     columns += [
         ("qp_solver", pa.string()),
         ("qp_status", pa.string()),

@@ -1,38 +1,42 @@
 """From stored stages to the columns of a result row."""
 
+import statistics
 from collections.abc import Mapping
 from typing import Any
 
 from qpmstudy.errors import DataError
+from qpmstudy.pipeline import last_stage
 from qpmstudy.stages.evaluate import SPLIT_METRICS, TRAINING_METRICS
+from qpmstudy.stages.select import CERTIFICATE
 from storage.artifacts import ArtifactStore
 
 
 def stage_columns(artifacts: ArtifactStore, keys: Mapping[str, str], split: str) -> dict[str, Any]:
-    """Return metrics of both phases and the selection's certificate of one pipeline run.
+    """Return metrics of both phases, compactness and the selection's certificate of one run.
 
-    The certificate's columns ("qp_...") are None where the method has none.
+    Where nothing is selected the dense model is the final one, and its metrics stand under both
+    names. The certificate's columns ("qp_...") are None where the method has none.
 
     Args:
         artifacts: where the stages are.
-        keys: key of every stage.
+        keys: key of every stage that the run has.
         split: the split whose metrics carry bare names ("validation" or "test").
 
     Raises:
         DataError: a stage is missing, or the dataset has no such split.
     """
-    final = artifacts.facts("evaluate", keys["evaluate"])
+    measured = last_stage(keys)
+    trained = "finetune" if "finetune" in keys else "dense"
+    final: Mapping[str, Any] = artifacts.facts(measured, keys[measured])
     dense = artifacts.facts("evaluate_dense", keys["evaluate_dense"])
-    select = artifacts.facts("select", keys["select"])
+    epochs: Any = artifacts.facts(trained, keys[trained])["history"]
+    select = artifacts.facts("select", keys["select"]) if "select" in keys else {}
     return {
         **_metric_columns(final, split),
         **{f"dense_{name}": value for name, value in _metric_columns(dense, split).items()},
-        "qp_solver": select["solver"],
-        "qp_status": select["status"],
-        "qp_objective": select["objective"],
-        "qp_bound": select["bound"],
-        "qp_gap": select["gap"],
-        "qp_fallback": select["fallback"],
+        **final["compactness"],
+        "seconds_per_epoch": statistics.median(epoch["seconds"] for epoch in epochs),
+        **{f"qp_{name}": select.get(name) for name in CERTIFICATE if name != "seconds"},
     }
 
 

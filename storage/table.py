@@ -32,7 +32,10 @@ METRICS = (
 )
 """Columns of a study that names none: those of the paper's first table."""
 COUNTS = frozenset(
-    {"n_features", "features_per_class", "parameters", "seconds_per_epoch", "dead_features"}
+    {
+        *("n_features", "features_per_class", "parameters", "seconds_per_epoch"),
+        *("dead_features", "empty_maps", "test_empty_maps"),
+    }
 )
 """Columns that are no fractions, and not shown in percent."""
 

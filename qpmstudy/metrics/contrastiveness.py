@@ -18,6 +18,8 @@ VARIANCE_OFFSET = 1e-6
 TOLERANCE = 1e-3
 MAX_ITERATIONS = 100
 COUNT_OFFSET = 10 * np.finfo(np.float64).eps
+# EM keeps about ten arrays of what it fits at once.
+NUMBERS_AT_ONCE = 2**20
 
 
 def contrastiveness(features: Float[Array, "N F"], seed: int = 0) -> float:
@@ -31,8 +33,13 @@ def contrastiveness(features: Float[Array, "N F"], seed: int = 0) -> float:
     values = as_real(features)[:, live_features(features)].double().cpu().numpy()
     if values.shape[1] == 0:
         return math.nan
-    _, mean, variance = fit_mixtures((values - values.mean(0)) / values.std(0))
-    return 1 - float(np.mean(overlaps(mean, np.sqrt(variance))))
+    standardised = (values - values.mean(0)) / values.std(0)
+    found = []
+    columns = max(1, NUMBERS_AT_ONCE // len(values))
+    for start in range(0, values.shape[1], columns):
+        _, mean, variance = fit_mixtures(standardised[:, start : start + columns])
+        found.append(overlaps(mean, np.sqrt(variance)))
+    return 1 - float(np.mean(np.concatenate(found)))
 
 
 def fit_mixtures(values: Float[np.ndarray, "N F"]) -> Float[np.ndarray, "3 2 F"]:

@@ -16,8 +16,8 @@ class PlausibilityMean:
 
     Per image G = sum_d W_cd F^d for the predicted class c, and sum(G * M) / sum(G) with M the
     object mask dilated by 3 x 3 ones (outside the grid is background). Weights may be signed:
-    the ratio is the paper's and can then leave [0, 1]. `images` were added, of which `empty`
-    have sum(G) = 0 and count as 0.
+    the ratio is the paper's and can then leave [0, 1]; where sum(G) is near 0 it is of any size.
+    `images` were added, of which `empty` have sum(G) = 0 and count as 0.
     """
 
     def __init__(
@@ -27,6 +27,7 @@ class PlausibilityMean:
         self.images = 0
         self.empty = 0
         self._sum = 0.0
+        self._shares: list[Tensor] = []
         self._weight, self._grid, self._shifted = as_real(weight), grid, shifted
 
     def update(
@@ -45,14 +46,19 @@ class PlausibilityMean:
             evidence = evidence - evidence.amin(1, keepdim=True)
         on_object = dilated(masks, self._grid).to(evidence.device)
         total = evidence.sum(1)
-        share = (evidence * on_object).sum(1) / total
-        self._sum += float(share.where(total != 0, 0).sum())
+        share = ((evidence * on_object).sum(1) / total).where(total != 0, 0)
+        self._shares.append(share.float().cpu())
+        self._sum += float(share.sum())
         self.empty += int((total == 0).sum())
         self.images += len(total)
 
     def value(self) -> float:
         """Return the mean over all images so far."""
         return self._sum / self.images if self.images else math.nan
+
+    def shares(self) -> Float[Tensor, " N"]:
+        """Return the value of each image, in the order they were added."""
+        return torch.cat(self._shares) if self._shares else torch.empty(0)
 
 
 def weighted_maps(

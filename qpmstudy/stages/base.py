@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from qpmstudy.classifier import AdapterShape, Classifier
+from qpmstudy.adapter import AdapterShape
+from qpmstudy.classifier import Classifier
 from qpmstudy.config import PipelineConfig
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.training import EpochListener, LabelledTokens
@@ -58,8 +59,8 @@ def generator(seed: int, purpose: int) -> torch.Generator:
 @torch.inference_mode()
 def feature_vectors(model: Classifier, data: LabelledTokens) -> Float[Tensor, "n F"]:
     """Return the feature vectors of a model in evaluation mode, on the CPU."""
-    vectors = [model(tokens).feature_vector.cpu() for tokens, _ in data.batches(256, device())]
-    return torch.cat(vectors)
+    batches = data.batches(256, device(), model.adapter.reads_cls)
+    return torch.cat([model(tokens).feature_vector.cpu() for tokens, _ in batches])
 
 
 def shape_facts(shape: AdapterShape) -> dict[str, int]:

@@ -1,10 +1,13 @@
 """Dense phase: adapter and linear head, trained together on the training part."""
 
+from dataclasses import asdict, replace
+
 import numpy as np
 import torch
 
-from qpmstudy.adapter import Adapter
-from qpmstudy.classifier import AdapterShape, Classifier
+from qpmstudy.adapter import Adapter, AdapterShape
+from qpmstudy.classifier import Classifier
+from qpmstudy.config import AdapterConfig
 from qpmstudy.embeddings import stratified_split
 from qpmstudy.heads import DenseHead
 from qpmstudy.stages.base import (
@@ -31,12 +34,10 @@ def dense(context: StageContext) -> StageOutput:
     first, second = stratified_split(embeddings.labels[pool], config.split.validation, context.seed)
     training = LabelledTokens(embeddings, pool[first])
     validation = LabelledTokens(embeddings, pool[second])
-    shape = AdapterShape(
-        embeddings.dim, config.adapter.hidden, config.adapter.features, config.adapter.depth
-    )
+    shape = adapter_shape(config.adapter, embeddings.dim)
     weights = generator(context.seed, purpose=1)
     model = Classifier(
-        Adapter(shape.in_dim, shape.hidden, shape.features, shape.depth, generator=weights),
+        Adapter(**asdict(shape), generator=weights),
         DenseHead(
             shape.features,
             len(embeddings.class_names),
@@ -62,3 +63,9 @@ def dense(context: StageContext) -> StageOutput:
         },
         facts={"shape": shape_facts(shape), "history": history},
     )
+
+
+def adapter_shape(config: AdapterConfig, dim: int) -> AdapterShape:
+    """Return the shape of the adapter configured, on tokens of `dim` channels."""
+    shape = AdapterShape(in_dim=dim, **asdict(config))
+    return shape if shape.depth else replace(shape, features=shape.token_dim)

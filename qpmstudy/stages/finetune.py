@@ -6,8 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from qpmstudy.adapter import Adapter
-from qpmstudy.classifier import AdapterShape, Classifier
+from qpmstudy.classifier import Classifier
 from qpmstudy.config import FinetuneConfig
 from qpmstudy.heads import FeatureDropout, SparseHead
 from qpmstudy.selection.methods import METHODS, Method
@@ -21,8 +20,7 @@ from qpmstudy.stages.base import (
 )
 from qpmstudy.training import Recipe, Record, train
 
-# The schedule of a method that selects anew between rounds, as published with Q-SENN.
-EARLY_EPOCHS = 10
+# Of the learning rate from round to round, as published with Q-SENN.
 DECAY = 0.9
 
 
@@ -31,8 +29,9 @@ def finetune(context: StageContext) -> StageOutput:
 
     The head standardises features by the mean and deviation of the training features its weights
     were made from, which stay fixed (for QPM as the reference does; its published results were
-    made so). Q-SENN has four rounds: before each further one, the relations of features and
-    classes are decided anew from the features as they are by then.
+    made so). With `standardise` off it is the W f of the paper's text. Q-SENN has four rounds:
+    before each further one, the relations of features and classes are decided anew from the
+    features as they are by then.
 
     Returns:
         Tensors: the classifier, "index.train", "index.validation", and "selected" (N*,), the
@@ -55,16 +54,16 @@ def finetune(context: StageContext) -> StageOutput:
     features = before.tensors["features"][:, selected]
     weight, bias = selection.tensors["weight"], selection.tensors["bias"]
     dropout = FeatureDropout(method.dropout, generator(context.seed, purpose=2))
-    model = _model(adapter, features, weight, bias, dropout)
+    standardise = context.config.finetune.standardise
+    model = Classifier(adapter, _head(features, weight, bias, dropout, standardise)).to(device())
     for number, recipe in enumerate(recipes(context.config.finetune, method)):
         if number and method.renew:
             features = feature_vectors(model, training)
             layer = method.renew(features.numpy(), labels, context.config.select.per_class)
             weight, bias = (torch.from_numpy(part) for part in (layer.weight, layer.bias))
-            model = _model(model.adapter.cpu(), features, weight, bias, dropout)
+            head = _head(features, weight, bias, dropout, standardise).to(device())
+            model = Classifier(model.adapter, head)
         train(model, training, recipe, context.seed, validation, on_epoch)
-    shape = before.facts["shape"]
-    assert isinstance(shape, dict)
     return StageOutput(
         tensors={
             **model.tensors(),
@@ -73,7 +72,7 @@ def finetune(context: StageContext) -> StageOutput:
             "selected": selected,
         },
         facts={
-            "shape": shape_facts(replace(AdapterShape(**shape), features=len(selected))),
+            "shape": shape_facts(model.adapter.shape),
             "history": history,
         },
     )
@@ -82,8 +81,8 @@ def finetune(context: StageContext) -> StageOutput:
 def recipes(config: FinetuneConfig, method: Method) -> list[Recipe]:
     """Return the recipe of each round.
 
-    The last has the configured epochs, those before it 10 at most; the learning rate is the
-    configured one in the first and falls by a tenth from round to round.
+    The last has the configured epochs, those before it no more than `early_epochs`; the learning
+    rate is the configured one in the first and falls by a tenth from round to round.
     """
     last = Recipe(
         epochs=config.epochs,
@@ -94,19 +93,20 @@ def recipes(config: FinetuneConfig, method: Method) -> list[Recipe]:
         l1_fm=config.l1_fm,
         l1_fv=config.l1_fv,
     )
-    early = replace(last, epochs=min(EARLY_EPOCHS, config.epochs))
+    early = replace(last, epochs=min(config.early_epochs, config.epochs))
     rounds = [*[early] * (method.rounds - 1), last]
     return [replace(recipe, lr=config.lr * DECAY**number) for number, recipe in enumerate(rounds)]
 
 
-def _model(
-    adapter: Adapter,
+def _head(
     features: Float[Tensor, "n S"],
     weight: Float[Tensor, "C S"],
     bias: Float[Tensor, " C"],
     dropout: FeatureDropout,
-) -> Classifier:
-    """Return the classifier under a layer made from `features`; a bias of zeros is none."""
+    standardise: bool,
+) -> SparseHead:
+    """Return the layer on `features`, which it was made from; a bias of zeros is none."""
     mean, std = features.mean(0), features.std(0, correction=0)
-    head = SparseHead(weight, mean, std, bias if bias.any() else None, dropout)
-    return Classifier(adapter, head).to(device())
+    if not standardise:
+        mean, std = torch.zeros_like(mean), torch.ones_like(std)
+    return SparseHead(weight, mean, std, bias if bias.any() else None, dropout)

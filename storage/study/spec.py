@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
-from qpmstudy.backbones import BACKBONES
-from qpmstudy.config import PipelineConfig, contradictions, flatten
-from qpmstudy.datasets import DATASETS
+from qpmstudy.backbones import check_backbone
+from qpmstudy.config import COMBINED, PipelineConfig, contradictions, flatten
+from qpmstudy.datasets import check_dataset
 from qpmstudy.errors import ConfigError
 from qpmstudy.paper import TABLES
 from qpmstudy.pipeline import STAGES
@@ -110,7 +110,11 @@ class StudySpec(Frozen):
         """Return what whoever asks this question should know before reading the answer."""
         searched = {path for parameter in self.parameters for path in parameter.paths}
         notes = []
-        if {"finetune.l1_fm", "finetune.l1_fv"} <= searched:
+        pooled_mean = all(
+            self.choices(f"adapter.{name}") == (usual,)
+            for name, usual in (("input", "patches"), ("pooling", "avg"))
+        )
+        if {"finetune.l1_fm", "finetune.l1_fv"} <= searched and pooled_mean:
             notes.append(
                 "finetune.l1_fm and finetune.l1_fv are one loss here (features end in a ReLU and "
                 "are pooled by their mean): only their sum matters"
@@ -203,7 +207,7 @@ def _problems(spec: StudySpec) -> list[str]:
     if problems:
         return problems
     searched = {path for parameter in spec.parameters for path in parameter.paths}
-    if not searched & {"adapter.features", "select.features", "select.per_class"}:
+    if not searched & COMBINED:
         problems += [f"pipeline: {problem}." for problem in contradictions(spec.pipeline)]
     if spec.sampler == "grid" and spec.trials not in (None, len(grid(spec.parameters))):
         problems.append(
@@ -212,16 +216,15 @@ def _problems(spec: StudySpec) -> list[str]:
         )
     if spec.sampler != "grid" and spec.trials is None:
         problems.append(f"trials: the sampler {spec.sampler!r} needs a number of trials.")
-    problems += [
-        f"{kind}: there is none called {name!r}, only {', '.join(known)}."
-        + did_you_mean(name, known)
-        for kind, position, known in (
-            ("embeddings.dataset", 0, DATASETS.names()),
-            ("embeddings.backbone", 1, BACKBONES.names()),
-        )
-        for name in sorted({store[position] for store in spec.stores()})
-        if name not in known
-    ]
+    for kind, position, check in (
+        ("embeddings.dataset", 0, check_dataset),
+        ("embeddings.backbone", 1, check_backbone),
+    ):
+        for name in sorted({store[position] for store in spec.stores()}):
+            try:
+                check(name)
+            except ConfigError as error:
+                problems.append(f"{kind}: {error}")
     if "split.validation" in searched:
         problems.append(
             "space: split.validation cannot be searched: it decides which images the other "

@@ -1,6 +1,7 @@
 """The adapter against the reference's MLP (13_mlp_*), and what selection and batch norm promise."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from qpmstudy.adapter import Adapter, recalibrate_batch_norm
+from qpmstudy.adapter import Adapter
 from qpmstudy.errors import ConfigError
+from qpmstudy.recalibration import recalibrate_batch_norm
 
 PARITY = Path(__file__).parents[1] / "parity"
 PRECISIONS = [("f32", torch.float32), ("f64", torch.float64)]
@@ -29,11 +31,14 @@ def our_name(name: str) -> str:
     return f"layers.{int(position) // 3}.{kind}.{rest[-1]}"
 
 
-def reference_adapter(arrays: dict[str, Tensor], dtype: torch.dtype) -> Adapter:
+def reference_adapter(
+    arrays: dict[str, Tensor], dtype: torch.dtype, cls_statistics: bool = False
+) -> Adapter:
     depth, hidden, features = (
         int(arrays[f"in_{key}"]) for key in ("n_layers", "hidden", "n_features")
     )
-    adapter = Adapter(arrays["in_tokens"].shape[-1], hidden, features, depth)
+    channels = arrays["in_tokens"].shape[-1]
+    adapter = Adapter(channels, hidden, features, depth, cls_statistics=cls_statistics)
     state = {
         our_name(key.removeprefix("in_param_")): value
         for key, value in arrays.items()
@@ -107,21 +112,21 @@ def test_forward_and_statistics_on_patches_only(
 
 @pytest.mark.parametrize(("precision", "dtype"), PRECISIONS)
 @pytest.mark.parametrize(("name", "single"), MLPS)
-def test_with_the_class_token_among_the_patches_it_is_the_references_variant(
+def test_with_the_class_token_in_the_statistics_it_is_the_references_variant(
     name: str, single: float, precision: str, dtype: torch.dtype
 ) -> None:
     """The reference normalises over patches and CLS and drops the CLS token afterwards."""
     arrays = golden(name)
-    adapter = reference_adapter(arrays, dtype).train()
+    adapter = reference_adapter(arrays, dtype, cls_statistics=True).train()
     tokens = arrays["in_tokens"].to(dtype)
     close = {"rtol": 0, "atol": single if precision == "f32" else 1e-9}
-    maps = adapter(tokens)[0][:, :-1]
+    maps, vector = adapter(tokens)
     torch.testing.assert_close(maps, flat_maps(arrays[f"out_train_maps_{precision}"]), **close)
-    torch.testing.assert_close(maps.mean(1), arrays[f"out_train_vec_{precision}"], **close)
+    torch.testing.assert_close(vector, arrays[f"out_train_vec_{precision}"], **close)
     state = adapter.state_dict()
     for key, value in statistics(arrays, "out_after_train_", precision).items():
         torch.testing.assert_close(state[key], value, **close)
-    maps, vector = adapter.eval()(tokens[:, :-1])
+    maps, vector = adapter.eval()(tokens)
     after = f"out_eval_after_train_maps_{precision}"
     torch.testing.assert_close(maps, flat_maps(arrays[after]), **close)
     torch.testing.assert_close(vector, arrays[f"out_eval_after_train_vec_{precision}"], **close)
@@ -130,10 +135,10 @@ def test_with_the_class_token_among_the_patches_it_is_the_references_variant(
 @pytest.mark.parametrize("name", [name for name, _ in MLPS])
 def test_gradients_are_the_references(name: str) -> None:
     arrays = golden(name)
-    adapter = reference_adapter(arrays, torch.float64).train()
-    maps = adapter(arrays["in_tokens"].double())[0][:, :-1]
+    adapter = reference_adapter(arrays, torch.float64, cls_statistics=True).train()
+    maps, vector = adapter(arrays["in_tokens"].double())
     loss = (maps * flat_maps(arrays["in_cot_maps"])).sum()
-    (loss + (maps.mean(1) * arrays["in_cot_vec"]).sum()).backward()
+    (loss + (vector * arrays["in_cot_vec"]).sum()).backward()
     wanted = statistics(arrays, "out_grad_", "f64")
     gradients = {key: parameter.grad for key, parameter in adapter.named_parameters()}
     assert wanted.keys() == gradients.keys()
@@ -174,9 +179,20 @@ def test_select_refuses_indices_that_are_no_selection(indices: list[int]) -> Non
         random_adapter().select(torch.tensor(indices, dtype=torch.int64))
 
 
-def test_sizes_below_one_are_refused() -> None:
-    with pytest.raises(ConfigError, match="at least 1, not 5, 7, 6 and 0"):
-        Adapter(5, 7, 6, depth=0)
+@pytest.mark.parametrize(
+    ("shape", "rule"),
+    [
+        ((5, 0, 6, 2), "at least 1, not 5, 0 and 6, and depth at least 0, not 2"),
+        ((5, 7, 6, -1), "depth at least 0, not -1"),
+        ((5, 7, 6, 0), "the 5 channels of the tokens, so features cannot be 6"),
+        ((5, 7, 5, 0, None, "concat"), "the 10 channels of the tokens, so features cannot be 5"),
+        ((5, 7, 6, 2, None, "mask"), "no input 'mask' .*patches, cls, both, concat"),
+        ((5, 7, 6, 2, None, "cls", "sum"), "pooling 'sum'; .*poolings avg, max"),
+    ],
+)
+def test_adapters_that_cannot_be_are_refused(shape: tuple[Any, ...], rule: str) -> None:
+    with pytest.raises(ConfigError, match=rule):
+        Adapter(*shape)
 
 
 def test_weights_follow_the_generator_and_leave_the_global_one_alone() -> None:

@@ -1,11 +1,13 @@
 """The configuration tree: paths, replacement, and rules between values."""
 
+import re
 from dataclasses import FrozenInstanceError, fields
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import pytest
 
 from qpmstudy.config import (
+    COMBINED,
     AdapterConfig,
     PipelineConfig,
     Range,
@@ -24,6 +26,8 @@ def test_every_value_has_a_path_that_sets_it() -> None:
         hints = get_type_hints(get_type_hints(PipelineConfig)[section])
         choices = get_args(hints[name]) or ("other",)
         other: Any = choices[-1] if isinstance(value, str) else value + 1
+        if isinstance(value, bool):
+            other = not value
         after = flatten(with_values(PipelineConfig(), {path: other}))
         assert {p for p in after if after[p] != before[p]} == {path}
         assert after[path] == other
@@ -83,3 +87,36 @@ def test_contradictions(adapter: int, features: int, per_class: int, wrong: list
     found = contradictions(config)
     assert len(found) == len(wrong)
     assert all(line.startswith(start) for line, start in zip(found, wrong, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("values", "wrong"),
+    [
+        ({"adapter.depth": 0}, "adapter.depth = 0 leaves nothing to fine-tune after select.method"),
+        ({"adapter.depth": 0, "select.method": "none"}, None),
+        ({"adapter.features": 9, "select.method": "none"}, None),
+        ({"adapter.input": "cls", "adapter.pooling": "max"}, "adapter.pooling = max, but with"),
+        ({"adapter.input": "both", "adapter.pooling": "max"}, None),
+        ({"adapter.cls_statistics": True}, None),
+        (
+            {"adapter.cls_statistics": True, "adapter.input": "concat"},
+            "adapter.cls_statistics = True is for adapter.input = patches .* not for concat",
+        ),
+        (
+            {"adapter.cls_statistics": True, "adapter.depth": 0, "select.method": "none"},
+            "adapter.cls_statistics = True .* not for patches with depth 0",
+        ),
+        ({"finetune.standardise": False}, None),
+        (
+            {"finetune.standardise": False, "select.method": "sldd"},
+            "finetune.standardise = False, but the weights of select.method = sldd",
+        ),
+    ],
+)
+def test_contradictions_between_inputs_and_methods(
+    values: dict[str, object], wrong: str | None
+) -> None:
+    assert values.keys() <= COMBINED  # or a study that searches one is judged by the other's
+    found = contradictions(with_values(PipelineConfig(), values))
+    assert len(found) == (wrong is not None)
+    assert all(re.match(wrong or "", line) for line in found)

@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
-from qpmstudy.classifier import AdapterShape, Classifier
+from qpmstudy.adapter import AdapterShape
+from qpmstudy.classifier import Classifier
 from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.exported import CONTENT, load_model, save_model
 from qpmstudy.files import sha256
@@ -138,7 +139,7 @@ def test_other_weights_of_the_backbone_are_refused(
 
     backbone = exported.open_backbone("patch-descriptor")
     backbone.weight_hash = "0" * 64
-    monkeypatch.setattr(exported, "open_backbone", lambda _: backbone)
+    monkeypatch.setattr(exported, "open_backbone", lambda *_: backbone)
     with pytest.raises(DataError, match=r"weights here are 000000000000\.\.\.: .*meaningless"):
         load_model(folder)
 

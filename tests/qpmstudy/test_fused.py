@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from qpmstudy import fused
-from qpmstudy.adapter import Adapter, recalibrate_batch_norm
+from qpmstudy.adapter import Adapter
 from qpmstudy.fused import Buffers
+from qpmstudy.recalibration import recalibrate_batch_norm
 
 
 def adapter(depth: int, seed: int = 0) -> Adapter:

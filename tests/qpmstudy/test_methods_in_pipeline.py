@@ -151,6 +151,8 @@ def test_the_rounds_of_qsenn_are_short_but_the_last() -> None:
     assert {recipe.l1_fm for recipe in rounds} == {2.0}
     short = recipes(replace(config, epochs=3), METHODS.get("qsenn"))
     assert [recipe.epochs for recipe in short] == [3, 3, 3, 3]
+    equal = recipes(replace(config, epochs=25, early_epochs=25), METHODS.get("qsenn"))
+    assert [recipe.epochs for recipe in equal] == [25, 25, 25, 25]
 
 
 def test_rounds_are_told_as_one_history(

@@ -56,6 +56,8 @@ def test_a_value_changes_the_keys_of_its_stage_and_those_after_it(
     section, _, name = path.partition(".")
     choices = get_args(get_type_hints(get_type_hints(PipelineConfig)[section])[name]) or ("other",)
     other = choices[-1] if isinstance(value, str) else value + number
+    if isinstance(value, bool):
+        other = not value
     before = stage_keys(config, "f", seed)
     after = stage_keys(with_values(config, {path: other}), "f", seed)
     assert changed(before, after) == AFFECTED[path.partition(".")[0]]

@@ -9,7 +9,7 @@ import torch
 
 from qpmstudy.config import PipelineConfig, with_values
 from qpmstudy.embeddings import Embeddings
-from qpmstudy.metrics import plausibility
+from qpmstudy.metrics import patch_contextualisation, plausibility
 from qpmstudy.pipeline import run_pipeline, run_stage
 from qpmstudy.stages import StageContext, StageOutput
 
@@ -127,6 +127,50 @@ def test_what_evaluation_reports_is_what_it_stores(
     assert outputs["evaluate_dense"].facts["sid_k"] == 5
 
 
+def test_classes_add_up_to_their_split(embeddings: Embeddings, outputs: Outputs) -> None:
+    output = outputs["evaluate"]
+    metrics = output.facts["metrics"]
+    assert isinstance(metrics, dict)
+    for split in ("train", "validation", "test", "shift"):
+        labels = embeddings.labels[output.tensors[f"index.{split}"].numpy()]
+        shares = np.bincount(labels, minlength=6) / len(labels)
+        values = metrics[split]
+        if split == "train":
+            values = {name: values[f"train_{name}"] for name in ("accuracy", "plausibility")}
+        for name in ("accuracy", "plausibility"):
+            each = output.tensors[f"class_{name}.{split}"].numpy()
+            assert float(each @ shares) == pytest.approx(values[name], abs=1e-6)
+
+
+def test_maps_without_evidence_are_counted(
+    tiny_config: PipelineConfig, embeddings: Embeddings, outputs: Outputs
+) -> None:
+    """A class without a weight has an empty map in every image, and Plausibility 0."""
+    tensors = dict(outputs["finetune"].tensors)
+    tensors["classifier.head.weight"] = torch.zeros_like(tensors["classifier.head.weight"])
+    idle = StageOutput(tensors, outputs["finetune"].facts)
+    evaluated = run_stage("evaluate", tiny_config, embeddings, {"finetune": idle}, 0)
+    metrics = evaluated.facts["metrics"]
+    assert isinstance(metrics, dict)
+    assert metrics["test"]["empty_maps"] == len(embeddings.indices("test"))
+    assert metrics["test"]["plausibility"] == 0
+    assert metrics["test"]["sid"] is None
+
+
+def test_contextualisation_is_that_of_the_splits_tokens(
+    embeddings: Embeddings, tiny_config: PipelineConfig, outputs: Outputs
+) -> None:
+    other = replace(embeddings, cls=embeddings.patches[1][:1, 0].repeat(96, 0))
+    dense = {"dense": outputs["dense"]}
+    metrics = run_stage("evaluate_dense", tiny_config, other, dense, 0).facts["metrics"]
+    assert isinstance(metrics, dict)
+    for split in ("test", "shift"):
+        index = other.indices(split)
+        wanted = patch_contextualisation(other.tokens(index), other.cls[index])
+        assert abs(wanted) < 0.99
+        assert metrics[split]["patch_contextualisation"] == pytest.approx(wanted, abs=1e-9)
+
+
 def test_evaluation_keeps_what_explanations_need(embeddings: Embeddings, outputs: Outputs) -> None:
     tensors, facts = outputs["evaluate"].tensors, outputs["evaluate"].facts
     index = tensors["overlay.index"].tolist()
@@ -166,7 +210,11 @@ def test_a_store_without_masks_or_test_images(
     metrics = evaluated.facts["metrics"]
     assert isinstance(metrics, dict)
     assert set(metrics) == {"train", "validation", "shift"}
-    assert metrics["validation"]["plausibility"] is None
+    for name in ("plausibility", "plausibility_shifted", "empty_maps"):
+        assert metrics["validation"][name] is None
+    assert metrics["train"]["train_plausibility"] is None
+    assert "class_accuracy.shift" in evaluated.tensors
+    assert "class_plausibility.shift" not in evaluated.tensors
     assert metrics["validation"]["accuracy"] == 1 or metrics["validation"]["accuracy"] > 0.5
 
 

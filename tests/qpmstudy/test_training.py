@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -258,9 +259,9 @@ def test_every_image_is_seen_once_an_epoch(
     seen: list[list[int]] = []
     gather = Embeddings.tokens
 
-    def watched(self: Embeddings, index: np.ndarray, out: torch.Tensor) -> torch.Tensor:
+    def watched(self: Embeddings, index: np.ndarray, *rest: Any) -> torch.Tensor:
         seen.append(np.searchsorted(data.index, index).tolist())
-        return gather(self, index, out)
+        return gather(self, index, *rest)
 
     monkeypatch.setattr(Embeddings, "tokens", watched)
     train(model(), data, RECIPE, 0)

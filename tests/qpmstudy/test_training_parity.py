@@ -1,8 +1,8 @@
 """Two epochs of training against the reference's (14_train_*), in float64.
 
-The reference sends the CLS token through its batch norms too and then drops it; ours sees the
-patches alone. `WithCls` does as the reference around our adapter, so that everything else is
-compared: layers, losses, optimiser, running statistics, and both sets of weights.
+The reference sends the CLS token through its batch norms too and then drops it; ours does so with
+`cls_statistics` alone. Compared are layers, losses, optimiser, running statistics, and both sets of
+weights.
 """
 
 from pathlib import Path
@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from qpmstudy.adapter import Adapter, recalibrate_batch_norm
+from qpmstudy.adapter import Adapter
 from qpmstudy.classifier import Classifier
-from qpmstudy.fused import Buffers
 from qpmstudy.heads import DenseHead, SparseHead
+from qpmstudy.recalibration import recalibrate_batch_norm
 from qpmstudy.training import Loop, Recipe, Record
 
 PARITY = Path(__file__).parents[1] / "parity"
@@ -27,14 +27,6 @@ LOGS = {
     "L1_FV": "l1_fv",
     "Total_Loss": "loss",
 }
-
-
-class WithCls(Adapter):
-    """Ours, with one more token an image in the batch statistics and in nothing else."""
-
-    def forward(self, tokens: Tensor, buffers: Buffers | None = None) -> tuple[Tensor, Tensor]:
-        maps = super().forward(tokens, buffers)[0][:, :-1]
-        return maps, maps.mean(1)
 
 
 def golden(phase: str) -> dict[str, Tensor]:
@@ -67,11 +59,12 @@ def state(arrays: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return found
 
 
-def model(arrays: dict[str, Tensor], kind: type[Adapter]) -> Classifier:
+def model(arrays: dict[str, Tensor], with_cls: bool) -> Classifier:
     start = state(arrays, "in_param_")
     channels, hidden = arrays["in_tokens"].shape[-1], int(arrays["in_hidden"])
     features = len(arrays.get("in_selection", range(int(arrays["in_n_features"]))))
-    adapter = kind(channels, hidden, features, int(arrays["in_n_layers"])).double()
+    depth = int(arrays["in_n_layers"])
+    adapter = Adapter(channels, hidden, features, depth, cls_statistics=with_cls).double()
     head: DenseHead | SparseHead
     if "in_selection" in arrays:
         chosen = arrays["in_selection"]
@@ -86,13 +79,11 @@ def model(arrays: dict[str, Tensor], kind: type[Adapter]) -> Classifier:
     return found
 
 
-def trained(
-    arrays: dict[str, Tensor], kind: type[Adapter] = WithCls, drop_cls: bool = False
-) -> tuple[Loop, list[Record]]:
+def trained(arrays: dict[str, Tensor], with_cls: bool = True) -> tuple[Loop, list[Record]]:
     lr, weight_decay, div, l1_fm, l1_fv = arrays["out_hyper"].tolist()
     epochs, batch = int(arrays["in_n_epochs"]), arrays["in_labels"].shape[1]
-    loop = Loop(model(arrays, kind), Recipe(epochs, batch, lr, weight_decay, div, l1_fm, l1_fv))
-    tokens = arrays["in_tokens"][:, :, :-1] if drop_cls else arrays["in_tokens"]
+    loop = Loop(model(arrays, with_cls), Recipe(epochs, batch, lr, weight_decay, div, l1_fm, l1_fv))
+    tokens = arrays["in_tokens"] if with_cls else arrays["in_tokens"][:, :, :-1]
     batches = list(zip(tokens, arrays["in_labels"], strict=True))
     return loop, [loop.epoch(batches) for _ in range(epochs)]
 
@@ -131,7 +122,7 @@ def test_two_epochs_are_the_references(phase: str) -> None:
 @pytest.mark.parametrize("phase", PHASES)
 def test_by_choice_patches_alone_are_normalised(phase: str) -> None:
     arrays = golden(phase)
-    loop, history = trained(arrays, kind=Adapter, drop_cls=True)
+    loop, history = trained(arrays, with_cls=False)
     assert abs(history[1]["loss"] - float(arrays["out_log_Total_Loss"][1])) > 1e-4
     with pytest.raises(AssertionError, match="layers"):
         assert_state(loop.model, state(arrays, "out_y_"))

@@ -12,14 +12,15 @@ from PIL import Image
 from torch import Tensor
 
 from qpmstudy.backbones import Backbone, open_backbone
+from qpmstudy.backbones.preprocessing import preprocessing_of
 from qpmstudy.config import flatten, with_values
 from qpmstudy.datasets import ImageDataset, make_birds
 from qpmstudy.datasets.birds import BirdsPreset
 from qpmstudy.datasets.cub import open_cub
 from qpmstudy.embeddings import Embeddings
-from qpmstudy.pipeline import STAGES, run_stage, stage_keys
+from qpmstudy.pipeline import run_stage, stage_keys
 from qpmstudy.stages import StageOutput
-from storage import extraction
+from storage import extraction, new_store
 from storage.embeddings import EmbeddingStore, open_store
 from storage.layout import StorageRoot
 from storage.results import schema
@@ -55,8 +56,8 @@ def birds_root(birds: ImageDataset, tmp_path_factory: pytest.TempPathFactory) ->
     """A storage root that holds the embeddings of tiny birds, in several shards."""
     root = StorageRoot(tmp_path_factory.mktemp("root"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extraction, "CHUNK_BYTES", 8 * 256 * 96 * 2)
-        patch.setattr(extraction, "SHARD_BYTES", 16 * 256 * 96 * 2)
+        patch.setattr(new_store, "CHUNK_BYTES", 8 * 256 * 96 * 2)
+        patch.setattr(new_store, "SHARD_BYTES", 16 * 256 * 96 * 2)
         extraction.extract(
             birds, open_backbone("patch-descriptor"), root.embeddings("birds", "patch-descriptor")
         )
@@ -78,7 +79,8 @@ class Finished:
 
 def finish(spec: StudySpec, root: StorageRoot) -> Finished:
     """Return a study after computing and storing every stage and row of it, here."""
-    store = open_store(root.embeddings("birds", "patch-descriptor"), "birds", "patch-descriptor")
+    (names,) = spec.stores()
+    store = open_store(root.embeddings(*names), *names)
     embeddings = loaded(store)
     table = root.study(spec.name).results
     for trial, chosen in enumerate(grid(spec.parameters)):
@@ -86,7 +88,7 @@ def finish(spec: StudySpec, root: StorageRoot) -> Finished:
         for seed in range(spec.seeds):
             keys = stage_keys(config, store.fingerprint, seed)
             outputs: dict[str, StageOutput] = {}
-            for stage in STAGES:
+            for stage in keys:
                 if root.artifacts.manifest(stage, keys[stage]) is None:
                     output = run_stage(stage, config, embeddings, outputs, seed)
                     root.artifacts.write(stage, keys[stage], output, 0.5)
@@ -108,6 +110,12 @@ def finish(spec: StudySpec, root: StorageRoot) -> Finished:
     return Finished(root, spec)
 
 
+@pytest.fixture
+def run_here() -> Callable[[StudySpec, StorageRoot], Finished]:
+    """Compute and store every stage and row of a study in this process."""
+    return finish
+
+
 @pytest.fixture(scope="session")
 def finished(birds_root: StorageRoot) -> Finished:
     """Every stage and row of a study of two configurations and two seeds."""
@@ -123,6 +131,20 @@ def unproven(finished: Finished) -> Finished:
         "seeds": 1,
     }
     return finish(parse_study(study, "unproven.yaml"), finished.root)
+
+
+@pytest.fixture(scope="session")
+def inputs(finished: Finished) -> Finished:
+    """A linear probe, all frozen features, and DINO-QPM on every other input."""
+    variants: dict[str, dict[str, object]] = {
+        "probe": {"adapter.depth": 0, "adapter.input": "cls", "select.method": "none"},
+        "frozen": {"adapter.depth": 0, "select.method": "none"},
+        "cls": {"adapter.input": "cls"},
+        "both": {"adapter.input": "both", "adapter.pooling": "max"},
+        "concat": {"adapter.input": "concat", "finetune.standardise": False},
+    }
+    study = STUDY | {"name": "inputs", "space": {"method": {"variants": variants}}, "seeds": 1}
+    return finish(parse_study(study, "inputs.yaml"), finished.root)
 
 
 @pytest.fixture
@@ -141,12 +163,12 @@ class Toy(Backbone):
 
     def __init__(self, fail_after: int | None = None) -> None:
         self.weight_hash = "0" * 64
-        self.preprocessing: dict[str, object] = {"resize": 8, "crop": 8}
+        self.preprocessing = preprocessing_of(8, "bilinear", [0.0] * 3, [1.0] * 3)
         self.embedded = 0
         self.fail_after = fail_after
 
-    def preprocess(self, image: Image.Image) -> Tensor:
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+    def normalised(self, pixels: Tensor) -> Tensor:
+        return pixels / 255
 
     def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
         self.embedded += len(images)
@@ -163,10 +185,9 @@ def toy() -> Callable[..., Toy]:
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two images of the toy backbone a shard, embedded one by one."""
-    monkeypatch.setattr(extraction, "CHUNK_BYTES", 2 * 4 * 3 * 2)
-    monkeypatch.setattr(extraction, "SHARD_BYTES", 2 * 4 * 3 * 2)
-    monkeypatch.setattr(extraction, "EMBED_BATCH", 1)
+    """Two images of the toy backbone a shard."""
+    monkeypatch.setattr(new_store, "CHUNK_BYTES", 2 * 4 * 3 * 2)
+    monkeypatch.setattr(new_store, "SHARD_BYTES", 2 * 4 * 3 * 2)
 
 
 @pytest.fixture

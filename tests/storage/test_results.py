@@ -10,6 +10,7 @@ import pytest
 
 from qpmstudy.config import PipelineConfig, flatten
 from qpmstudy.errors import DataError
+from qpmstudy.metrics import COMPACTNESS
 from qpmstudy.pipeline import STAGES
 from qpmstudy.stages.evaluate import SPLIT_METRICS, TRAINING_METRICS
 from storage.results import ResultTable, schema
@@ -44,7 +45,7 @@ def pairs(table: ResultTable) -> set[tuple[int, int]]:
 
 
 def test_the_schema_covers_everything_that_decides_or_describes_a_run() -> None:
-    arrow = {int: pa.int64(), float: pa.float64(), str: pa.string()}
+    arrow = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
     for path, value in flatten(PipelineConfig()).items():
         assert SCHEMA.field(path).type == arrow[type(value)], path
     for phase in ("", "dense_"):
@@ -53,6 +54,8 @@ def test_the_schema_covers_everything_that_decides_or_describes_a_run() -> None:
         for split in ("test", "shift"):
             for metric in SPLIT_METRICS:
                 assert SCHEMA.field(f"{phase}{split}_{metric}").type == pa.float64()
+    for name in (*COMPACTNESS, "seconds_per_epoch"):
+        assert SCHEMA.field(name).type == pa.float64()
     for stage in STAGES:
         assert SCHEMA.field(f"key.{stage}").type == pa.string()
         assert SCHEMA.field(f"seconds.{stage}").type == pa.float64()

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -168,6 +169,30 @@ def test_the_combinations_of_a_grid_are_checked() -> None:
     )
 
 
+def test_what_the_space_decides_is_not_held_against_the_pipeline() -> None:
+    """Depth 0 suits the linear probe alone; whether it is one, the space says."""
+    study = {"name": "a", "pipeline": {"adapter": {"depth": 0}}}
+    random = {"sampler": "random", "trials": 2}
+    (line,) = errors(study | random | {"space": {"dense.lr": {"values": [0.1, 0.2]}}})
+    assert line.startswith("pipeline: adapter.depth = 0 leaves nothing to fine-tune")
+    methods = {"space": {"select.method": {"values": ["none", "qpm"]}}}
+    (line,) = errors(study | methods)
+    assert line.startswith("space: with {'select.method': 'qpm'}, adapter.depth = 0 leaves")
+    assert parse_study(study | random | methods, "x").configurations == 2
+
+
+def test_both_l1_losses_are_one_only_where_features_are_mean_maps() -> None:
+    space = {"finetune.l1_fm": {"values": [0, 1]}, "finetune.l1_fv": {"values": [0, 1]}}
+
+    def warned(**adapter: object) -> bool:
+        study = {"name": "a", "space": space, "pipeline": {"adapter": adapter}}
+        return any("one loss" in note for note in parse_study(study, "x").notes())
+
+    assert warned()
+    assert not warned(pooling="max")
+    assert not warned(input="cls")
+
+
 def test_a_path_shared_by_two_values_of_different_types() -> None:
     entry = {"paths": ["finetune.l1_fm", "dense.batch"], "values": [1, 2]}
     spec = parse_study({"name": "a", "space": {"both": entry}}, "x")
@@ -186,6 +211,7 @@ def test_the_papers_protocol_trains_on_everything() -> None:
 NUMBERS = st.floats(min_value=1e-6, max_value=1e6)
 
 
+@hypothesis.settings(deadline=None)  # the first call builds every validator
 @given(
     lr=NUMBERS,
     epochs=st.integers(1, 10**6),

@@ -1,3 +1,4 @@
+import importlib
 import math
 from collections.abc import Callable
 
@@ -76,6 +77,17 @@ def test_dead_features_are_left_out_and_a_spike_is_not(golden: Golden) -> None:
     together = np.concatenate([arrays["in_features"], dead[:, :2]], axis=1)
     alone = contrastiveness(arrays["in_features"])
     assert contrastiveness(together) == pytest.approx(alone, abs=1e-12)
+
+
+@pytest.mark.parametrize("numbers", [1, 400, 1000])
+def test_features_are_fitted_in_blocks_of_any_size(
+    golden: Golden, monkeypatch: pytest.MonkeyPatch, numbers: int
+) -> None:
+    features = golden("05_contrastiveness")["in_features"]
+    whole = contrastiveness(features)
+    module = importlib.import_module("qpmstudy.metrics.contrastiveness")
+    monkeypatch.setattr(module, "NUMBERS_AT_ONCE", numbers)
+    assert contrastiveness(features) == pytest.approx(whole, abs=1e-12)
 
 
 @settings(max_examples=20, deadline=None)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from qpmstudy.metrics import patch_contextualisation
+from qpmstudy.metrics import PatchContextualisationMean, patch_contextualisation
 
 Golden = Callable[[str], dict[str, np.ndarray]]
 
@@ -31,3 +31,14 @@ def test_many_images_in_half_precision_and_read_only() -> None:
     mean = patches.astype(np.float64).mean(1)
     assert patch_contextualisation(patches, mean) == pytest.approx(1)
     assert patch_contextualisation(patches, -mean) == pytest.approx(-1)
+
+
+def test_batches_of_any_size_give_the_mean_over_images() -> None:
+    rng = np.random.default_rng(1)
+    patches, cls = rng.normal(0, 1, (11, 4, 6)), rng.normal(0, 1, (11, 6))
+    mean = PatchContextualisationMean()
+    assert np.isnan(mean.value())
+    for part in ([0, 1, 2], [3], [4, 5, 6, 7, 8, 9, 10]):
+        mean.update(patches[part], cls[part])
+    assert mean.images == 11
+    assert mean.value() == pytest.approx(patch_contextualisation(patches, cls), abs=1e-12)

@@ -57,6 +57,18 @@ def test_an_empty_map_counts_as_zero_and_is_counted(name: str, golden: Golden) -
 
 
 @pytest.mark.parametrize("name", HEADS)
+def test_the_images_own_values_are_kept(name: str, golden: Golden) -> None:
+    arrays = golden(name)
+    maps, weight, predicted, masks = case(arrays)
+    mean = PlausibilityMean(weight, GRID)
+    assert mean.shares().shape == (0,)
+    for part in (slice(0, 3), slice(3, 8)):
+        mean.update(maps[part], predicted[part], masks[part])
+    wanted = np.nan_to_num(arrays["paper_plausibility_per_image"])
+    np.testing.assert_allclose(mean.shares().numpy(), wanted, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", HEADS)
 def test_the_shifted_variant_is_the_references(name: str, golden: Golden) -> None:
     arrays = golden(name)
     of = case(arrays, np.float32)
