@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ from qpmstudy.errors import ConfigError, QpmStudyError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from qpmstudy.selection import Progress
     from storage.layout import StorageRoot
 
 EXISTING = click.Path(exists=True, path_type=Path)
@@ -242,36 +245,85 @@ def embed(dataset: str, backbone: str, data: Path | None, force: bool, root: Pat
 
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--features", "n_features", type=int, required=True, help="How many to select (N*).")
+@click.option("--features", type=int, required=True, help="How many to select (N*).")
 @click.option("--per-class", type=int, default=5, show_default=True, help="How many a class uses.")
 @click.option("--method", type=click.Choice(["qpm", "sldd", "qsenn"]), default="qpm")
 @click.option(
     "--solver", default="auto", show_default=True, help="auto, lagrangian, gurobi, highs."
 )
+@click.option(
+    "--fallback",
+    type=click.Choice(["fail", "lagrangian"]),
+    default="fail",
+    show_default=True,
+    help="What to do where the solver named cannot be had.",
+)
+@click.option(
+    "--pair-rule",
+    type=click.Choice(["correct", "reference"]),
+    default="correct",
+    show_default=True,
+    help="Which similar features are penalised as a pair.",
+)
 @click.option("--gap", type=float, default=5e-3, show_default=True, help="Stop at this proof.")
 @click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds.")
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Write selected, weight and bias here."
+    "--out", type=click.Path(path_type=Path), help="Write selected, weight and bias here (.npz)."
 )
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw objective and bound (.png).")
 @told
 def select(
-    file: Path, method: str, n_features: int, per_class: int, out: Path | None, **limits: Any
+    file: Path, seed: int, threads: int, out: Path | None, plot: Path | None, **options: Any
 ) -> None:
     """Select features alone: FILE is an .npz with `features` (N, F) and `labels` (N,).
 
     qpm solves the quadratic program and prints its certificate: the objective, a proven bound,
-    and the gap between them. sldd and qsenn are the elastic-net selections that came before it;
-    qsenn is one of its rounds.
+    and the gap between them; an array `bias` (F,) in FILE is what selecting a feature is worth by
+    itself. sldd and qsenn are the elastic-net selections that came before it; qsenn is one of its
+    rounds.
     """
+    from qpmstudy.config import SelectConfig
+    from qpmstudy.files import write_bytes
+    from qpmstudy.plots import certificate_figure
     from qpmstudy.selection.alone import describe, read_features, save_layer, select_layer
 
     data = read_features(file)
-    layer, certificate = select_layer(data, method, n_features, per_class, **limits)
+    config = SelectConfig(**options)
+    with progress_line() as show:
+        layer, certificate = select_layer(data, config, seed, threads, show)
     click.echo("\n".join(describe(data, layer, certificate)))
     if out:
         save_layer(layer, out)
         click.echo(f"wrote {out}")
+    if plot and certificate is None:
+        click.echo(f"No plot: {config.method} has no certificate.", err=True)
+    elif plot and certificate is not None:
+        title = f"{config.features} of {data.values.shape[1]} features, {certificate.solver}"
+        write_bytes(plot, certificate_figure(certificate.trace, title))
+        click.echo(f"wrote {plot}")
+
+
+@contextmanager
+def progress_line() -> Iterator[Callable[[Progress], None] | None]:
+    """Yield what rewrites one line of the terminal as a solve goes on; None without a terminal."""
+    from qpmstudy.selection.alone import progress_text
+
+    shown = -math.inf
+
+    def show(step: Progress) -> None:
+        nonlocal shown
+        if step.seconds - shown >= 0.1:
+            shown = step.seconds
+            click.echo(f"\r{progress_text(step)}", nl=False, err=True)
+
+    on_terminal = sys.stderr.isatty()
+    try:
+        yield show if on_terminal else None
+    finally:
+        if on_terminal:
+            click.echo("\r\x1b[K", nl=False, err=True)
 
 
 @main.command(name="license")

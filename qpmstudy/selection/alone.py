@@ -1,19 +1,20 @@
 """The selection by itself: from a file of features and labels to a layer and its certificate."""
 
 import io
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from jaxtyping import Float, Float64, Int, Shaped
 
-from qpmstudy.config import MethodName, SelectConfig, SolverName
+from qpmstudy.config import SelectConfig
 from qpmstudy.errors import DataError
 from qpmstudy.files import write_bytes
 from qpmstudy.metrics import dead_features
 from qpmstudy.selection import SOLVERS
-from qpmstudy.selection.base import Selection
+from qpmstudy.selection.base import Progress, Selection
 from qpmstudy.selection.methods import METHODS, Means, Selected
 from qpmstudy.selection.sldd import SparseLayer
 
@@ -24,6 +25,8 @@ class Features:
 
     values: Float64[np.ndarray, "N F"]
     labels: Int[np.ndarray, " N"]
+    bias: Float64[np.ndarray, " F"] | None = None
+    """b of QPM's objective: what selecting a feature is worth by itself."""
 
     @property
     def dead(self) -> int:
@@ -32,7 +35,7 @@ class Features:
 
 
 def read_features(path: Path) -> Features:
-    """Read an .npz file with the arrays `features` (N, F) and `labels` (N,).
+    """Read an .npz file with the arrays `features` (N, F), `labels` (N,) and, if any, `bias` (F,).
 
     Raises:
         DataError: the file is missing or damaged, or its arrays are not these.
@@ -56,39 +59,49 @@ def read_features(path: Path) -> Features:
         )
     if not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"{path}: labels must be whole numbers, not {labels.dtype}.")
-    return Features(values.astype(np.float64), labels.astype(np.int64))
+    bias = arrays.get("bias")
+    if bias is not None and bias.shape != values.shape[1:]:
+        raise DataError(
+            f"{path}: bias {bias.shape} must have one value for each of the {values.shape[1]} "
+            f"features."
+        )
+    return Features(
+        values.astype(np.float64),
+        labels.astype(np.int64),
+        None if bias is None else bias.astype(np.float64),
+    )
 
 
 def select_layer(
     data: Features,
-    method: str,
-    n_features: int,
-    per_class: int,
-    solver: str = "auto",
-    gap: float = 5e-3,
-    time_limit: float = 60.0,
+    config: SelectConfig,
     seed: int = 0,
+    threads: int = 1,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> Selected:
     """Return the sparse layer of a method, and the certificate where the method has one.
 
-    `solver`, `gap`, `time_limit` (seconds) and `seed` are for "qpm" alone.
+    The bias of `data` enters "qpm" if there is one; `config.bias`, which needs a model, is not
+    read. `on_progress` hears of every better answer and every lower bound.
 
     Raises:
         ConfigError: the method or solver is unknown, or a size or limit is not allowed.
         DataError: features are not finite, or a class has no image.
-        SolverError: there is no solution of these sizes.
+        SolverError: there is no solution of these sizes, or the solver cannot give one.
     """
-    chosen = METHODS.get(method)
-    SOLVERS.get(solver)
-    config = SelectConfig(
-        method=cast(MethodName, method),
-        features=n_features,
-        per_class=per_class,
-        solver=cast(SolverName, solver),
-        gap=gap,
-        time_limit=time_limit,
+    method = METHODS.get(config.method)
+    SOLVERS.get(config.solver)
+    means = Means(seed, threads, data.bias, on_progress)
+    return method.select(data.values, data.labels, config, means)
+
+
+def progress_text(step: Progress) -> str:
+    """Return where a solve stands, in a line of fixed width."""
+    gap = f"{step.gap:8.3%}" if math.isfinite(step.gap) else "       -"
+    return (
+        f"{step.seconds:7.1f} s  objective {step.objective:<12.6g} bound {step.bound:<12.6g} "
+        f"gap {gap}"
     )
-    return chosen.select(data.values, data.labels, config, Means(seed))
 
 
 def save_layer(layer: SparseLayer, path: Path) -> None:
@@ -114,6 +127,8 @@ def describe(data: Features, layer: SparseLayer, certificate: Selection | None) 
             f"{certificate.objective:.6g}, bound {certificate.bound:.6g}, gap "
             f"{certificate.gap:.3%}, {certificate.seconds:.1f} s",
         )
+        if certificate.fallback:
+            lines.insert(1, f"not by the solver asked for first: {certificate.fallback}")
     return lines
 
 

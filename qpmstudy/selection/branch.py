@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from qpmstudy.selection.base import ROUNDING
+from qpmstudy.selection.base import ROUNDING, Limits
 from qpmstudy.selection.problem import SelectionProblem
 from qpmstudy.selection.relaxation import Multipliers, Relaxation
 from qpmstudy.selection.search import Candidate, Search
@@ -47,21 +47,26 @@ class Node:
 
 
 class BranchAndBound:
-    """One run: `best` only rises, `settled` is the highest bound of what was ruled out."""
+    """One run: `best` only rises, `settled` is the highest bound of what was ruled out.
+
+    `bound` only falls: no feasible answer is better.
+    """
 
     def __init__(
         self,
         problem: SelectionProblem,
         search: Search,
         best: Candidate,
-        gap: float,
+        limits: Limits,
         deadline: float,
     ) -> None:
         self.problem = problem
         self.search = search
         self.best = best
         self.settled = -math.inf
-        self._gap = gap
+        self.bound = math.inf
+        self._gap = limits.gap
+        self._trace = limits.trace
         self._deadline = deadline
         self._order = itertools.count()
         self._open: list[tuple[float, int, Node]] = []
@@ -70,12 +75,7 @@ class BranchAndBound:
         k = problem.per_class
         self._per_entry = float(np.sort(np.abs(search.V), axis=0)[-k:].mean()) or 1.0
         self._per_feature = self._per_entry * k * search.V.shape[1] / problem.n_features
-
-    @property
-    def bound(self) -> float:
-        """No feasible answer is better than this."""
-        waiting = -self._open[0][0] if self._open else -math.inf
-        return max(self.best.objective, self.settled, waiting)
+        self._trace.note(best.objective, self.bound)
 
     @property
     def _target(self) -> float:
@@ -87,7 +87,8 @@ class BranchAndBound:
         everything = np.arange(len(self.problem.relevance))
         self._bound_node(everything[:0], everything, math.inf, self._first_multipliers())
         while self._open:
-            if -self._open[0][0] <= self._target:
+            self._lower(-self._open[0][0])
+            if self.bound <= self._target:
                 return True
             if self._late():
                 return False
@@ -96,7 +97,13 @@ class BranchAndBound:
             inside = np.append(node.inside, node.branch_on)
             self._bound_node(inside, others, node.bound, node.start)
             self._bound_node(node.inside, others, node.bound, node.start)
+        self._lower(-math.inf)
         return True
+
+    def _lower(self, waiting: float) -> None:
+        """Take a bound of all that is not settled."""
+        self.bound = min(self.bound, max(self.best.objective, self.settled, waiting))
+        self._trace.note(self.best.objective, self.bound)
 
     def _late(self) -> bool:
         return time.perf_counter() > self._deadline
@@ -110,6 +117,7 @@ class BranchAndBound:
     def _offer(self, candidate: Candidate) -> None:
         if candidate.objective > self.best.objective:
             self.best = candidate
+            self._trace.note(candidate.objective, self.bound)
 
     def _bound_node(
         self,
@@ -155,6 +163,8 @@ class BranchAndBound:
             gained, blur = best - bound, bound - smooth
             if bound < best:
                 best, best_r = bound, r
+            if root:
+                self._lower(best)
             if root and rounds % _TRY_EVERY == 0:
                 self._try(relaxation, r)
             missing = best - self._target

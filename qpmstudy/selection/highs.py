@@ -61,7 +61,7 @@ class _Round:
         }
         for option, value in options.items():
             self._highs.setOptionValue(option, value)
-        self._highs.passModel(_translate(run.model))
+        self._highs.passModel(translate(run.model))
         self._start = run.model.encode(run.best)
         solution = highspy.HighsSolution()
         solution.col_value = self._start.tolist()
@@ -132,7 +132,8 @@ class _Round:
         return np.array(self._highs.getSolution().col_value)
 
 
-def _translate(model: LinearModel) -> highspy.HighsLp:
+def translate(model: LinearModel) -> highspy.HighsLp:
+    """Return the model as HiGHS takes it: to be minimised, so with the profit's sign changed."""
     n_rows, n_columns = model.rows.shape
     lp = highspy.HighsLp()
     lp.num_col_, lp.num_row_ = n_columns, n_rows

@@ -4,6 +4,7 @@ One core: the vectors are short, and threads of BLAS that wait for each other ma
 times slower.
 """
 
+import math
 import time
 
 import numpy as np
@@ -37,7 +38,7 @@ class LagrangianSolver:
         search = Search(problem)
         with threadpool_limits(1, user_api="blas"):
             best = first_answer(search, limits, begin + _SEARCH_SHARE * limits.time_limit)
-            tree = BranchAndBound(problem, search, best, limits.gap, begin + limits.time_limit)
+            tree = BranchAndBound(problem, search, best, limits, begin + limits.time_limit)
             finished = tree.run()
         objective, bound = tree.best.objective, tree.bound
         return Selection(
@@ -54,5 +55,6 @@ class LagrangianSolver:
 def first_answer(search: Search, limits: Limits, deadline: float) -> Candidate:
     """Return a good selection: greedy, swap descent, then tabu search."""
     start = search.climb(search.greedy(), deadline)
+    limits.trace.note(start.objective, math.inf)
     steps = min(_TABU_STEPS, _STEPS_A_FEATURE * len(search.b))
     return search.explore(start, steps, np.random.default_rng(limits.seed), deadline)

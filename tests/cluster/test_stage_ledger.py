@@ -31,11 +31,11 @@ CONFIG = with_values(
     {
         "embeddings.dataset": "birds-smoke",
         "adapter.hidden": 16,
-        "adapter.features": 12,
+        "adapter.features": 48,
         "adapter.depth": 2,
         "dense.epochs": 1,
-        "select.features": 8,
-        "select.per_class": 3,
+        "select.features": 20,
+        "select.per_class": 4,
         "select.gap": 0.2,
     },
 )
@@ -138,7 +138,8 @@ def test_never_more_selections_at_once_than_tokens_and_none_is_starved(
     # the cluster has two tokens and room for many such tasks
     ledger = start_ledger(store, {"select": Resources(cpu=0.1, gurobi=tokens)})
     ask(ledger, shared, request_for(shared))
-    requests = selections(shared, 8, gap=0.0, time_limit=1.0)
+    # many, of half a second each: a second worker is surely up before they are through
+    requests = selections(shared, 30, gap=0.0, time_limit=1.0)
     ask(ledger, shared, *requests)
     assert most_at_once(store, requests) == at_once
 

@@ -1,11 +1,15 @@
 """The selection alone, through the command line."""
 
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from command import refused, run
+from benchmarks.select.selection_instances import factor_features
+from command import refused, run, start
 
 
 @pytest.fixture
@@ -46,4 +50,69 @@ def test_what_is_wrong_with_the_file_or_the_sizes_is_said(features: Path) -> Non
     refused(run("select", lacking, "--features", 1), 1, "lacks ['labels']")
     refused(run("select", features, "--features", 40, "--out", out), 1, "40 features", "21")
     refused(run("select", features, "--features", 9, "--solver", "gurob"), 2, "Did you mean")
+    assert not out.exists()
+    for sizes in [("--features", 0), ("--features", 3, "--per-class", 0), ("--features", -2)]:
+        refused(run("select", features, *sizes, "--out", out), 2, "must be at least 1")
+    refused(run("select", features, "--features", 9, "--gap", -1), 2, "gap")
+    refused(run("select", features, "--features", 9, "--time-limit", 0), 2, "time_limit")
+    assert not out.exists()
+
+
+def test_objective_and_bound_over_time_are_drawn(features: Path) -> None:
+    plot = features.with_name("certificate.png")
+    result = run("select", features, "--features", 9, "--per-class", 2, "--plot", plot)
+    assert result.code == 0, result.err
+    with Image.open(plot) as image:
+        assert image.format == "PNG"
+    no_proof = features.with_name("none.png")
+    result = run("select", features, "--features", 9, "--method", "sldd", "--plot", no_proof)
+    assert result.code == 0, result.err
+    assert "sldd has no certificate" in result.err
+    assert not no_proof.exists()
+
+
+def test_a_bias_in_the_file_changes_what_is_selected(features: Path) -> None:
+    sizes = ("--features", 9, "--per-class", 2, "--gap", 0)
+    with np.load(features) as arrays:
+        content = dict(arrays)
+    for name, bias in (("pushed", np.r_[np.zeros(19), 1e4, 0.0]), ("wrong", np.zeros(4))):
+        np.savez(features.with_name(f"{name}.npz"), **content, bias=bias)
+    chosen = []
+    for name in ("features", "pushed"):
+        out = features.with_name(f"{name}-layer.npz")
+        result = run("select", features.with_name(f"{name}.npz"), *sizes, "--out", out)
+        assert result.code == 0, result.err
+        with np.load(out) as layer:
+            chosen.append(set(layer["selected"].tolist()))
+    assert 19 not in chosen[0]
+    assert 19 in chosen[1]
+    refused(run("select", features.with_name("wrong.npz"), *sizes), 1, "bias (4,)", "21 features")
+
+
+def test_what_takes_over_from_a_solver_without_license_is_said(
+    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "gurobi.lic"
+    path.write_text("TOKENSERVER=127.0.0.1\nPORT=1\n")  # nothing listens there
+    monkeypatch.setenv("GRB_LICENSE_FILE", str(path))
+    named = ("--features", 9, "--per-class", 2, "--solver", "gurobi", "--time-limit", 4)
+    refused(run("select", features, *named), 1, "no valid Gurobi license")
+    result = run("select", features, *named, "--fallback", "lagrangian")
+    assert result.code == 0, result.err
+    assert result.out.startswith("lagrangian: ")
+    assert "not by the solver asked for first: There is no valid Gurobi license" in result.out
+
+
+def test_ctrl_c_ends_it_soon_and_leaves_nothing(tmp_path: Path) -> None:
+    hard, out = tmp_path / "hard.npz", tmp_path / "layer.npz"
+    values, labels = factor_features(256, 100, seed=0)
+    np.savez(hard, features=values, labels=labels)
+    sizes = ("--features", 35, "--gap", 0, "--time-limit", 200, "--solver", "lagrangian")
+    begun = start("select", hard, *sizes, "--out", out)
+    time.sleep(8)
+    assert begun.poll() is None, begun.communicate()
+    begun.send_signal(signal.SIGINT)
+    _, err = begun.communicate(timeout=30)
+    assert begun.returncode == 130, err
+    assert "Traceback" not in err
     assert not out.exists()
