@@ -148,6 +148,35 @@ def test_killed_process_of_a_trial_does_not_fail_it(
     assert facts(mine) == uninterrupted
 
 
+def test_killed_solve_loses_neither_its_token_nor_the_study(embedded: Path, tmp_path: Path) -> None:
+    """With one token, the selection of the other seed could never begin if it were lost."""
+    mine = tmp_path / "runs"
+    shutil.copytree(embedded, mine)
+    study = smoke_study(tmp_path, values="[0]", seeds=2)
+    easy = "select: {features: 10, per_class: 3, gap: 0.2, solver: lagrangian}"
+    hard = "select: {features: 50, per_class: 5, gap: 0, time_limit: 20, solver: auto}"
+    text = study.read_text().replace("features: 32", "features: 160").replace(easy, hard)
+    assert hard in text
+    study.write_text(text)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("QPMSTUDY_GUROBI_TOKENS", "1")
+        process = start("study", "launch", study, "--root", mine)
+    solving: list[psutil.Process] = []
+
+    def a_solve_is_on() -> list[psutil.Process]:
+        for candidate in psutil.process_iter(["cmdline"]):
+            if " ".join(candidate.info["cmdline"] or []).startswith("ray::select"):
+                solving.append(candidate)
+        return solving
+
+    wait_for(a_solve_is_on, process)
+    solving[0].kill()
+    out, err = process.communicate(timeout=400)
+    assert process.returncode == 0, err + out
+    rows = pq.read_table(mine / "smoke" / "results").to_pylist()
+    assert {row["seed"]: row["state"] for row in rows} == {0: "COMPLETE", 1: "COMPLETE"}
+
+
 def test_second_driver_is_refused_while_the_first_runs(embedded: Path, tmp_path: Path) -> None:
     mine = tmp_path / "runs"
     shutil.copytree(embedded, mine)
