@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 EXISTING = click.Path(exists=True, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 def root_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -224,23 +225,47 @@ def export(name: str, root: Path, out: Path, trials: tuple[int, ...]) -> None:
 
 
 @main.command()
-@click.option("--dataset", default="birds", show_default=True)
-@click.option("--backbone", default="patch-descriptor", show_default=True)
+@click.option("--dataset", show_default="birds", help="Its name (see below).")
+@click.option("--backbone", show_default="patch-descriptor", help="Its name, perhaps with options.")
 @click.option("--data", type=FOLDER, help="Folder of the images (not needed for synthetic birds).")
+@click.option("--weights", type=FILE, help="Checkpoint file, instead of one in QPMSTUDY_WEIGHTS.")
+@click.option("--batch", type=click.IntRange(min=1), help="Images embedded at once.  [default: 32]")
+@click.option("--precision", type=click.Choice(["float32", "bfloat16"]), help="Of the backbone.")
+@click.option("--workers", type=click.IntRange(min=0), help="Processes that decode images.")
+@click.option("--skip-broken", is_flag=True, help="Leave out images that cannot be decoded.")
 @click.option("--force", is_flag=True, help="Replace a store that is there.")
+@click.option("--list", "show_list", is_flag=True, help="Only list the stores under the root.")
+@click.option("--verify", is_flag=True, help="Only compare stores with their checksums.")
 @root_option
 @told
-def embed(dataset: str, backbone: str, data: Path | None, force: bool, root: Path) -> None:
+def embed(root: Path, show_list: bool, verify: bool, **options: Any) -> None:
     """Compute frozen embeddings once, into a Zarr store that every study shares.
 
-    Stopped in the middle, it goes on from the last finished shard. Datasets: birds (synthetic,
-    made on first use; also birds-full, birds-small, birds-smoke, birds-stress) and cub2011.
-    """
-    from cluster.reporter import Reporter
-    from storage.prepare import embed as run
+    Stopped at any moment, it goes on from the last finished shard.
 
-    store = run(storage_root(root), dataset, backbone, Reporter(console()).phase, data, force)
-    click.echo(f"{store.path}: complete, fingerprint {store.fingerprint[:16]}")
+    \b
+    Datasets: birds (synthetic, made on first use; also birds-full, birds-small, birds-smoke,
+      birds-stress), cub2011, stanford-cars, fgvc-aircraft (also ...-cropped to bounding boxes),
+      and folder-NAME: class folders of your own.
+    Backbones: patch-descriptor, pixels, resnet50, dino-vits16, dino-vitb8, dinov2-vitb14-reg,
+      dinov3-vitb16 and their other sizes. Options stand behind the name:
+      dinov2-vitb14-reg@layer=11,norm=no,size=448,precision=bfloat16
+    """
+    if show_list or verify:
+        from storage.inventory import listing, verify_lines
+
+        if show_list:
+            click.echo("\n".join(listing(storage_root(root))))
+        if verify:
+            lines, whole = verify_lines(storage_root(root), options["dataset"], options["backbone"])
+            click.echo("\n".join(lines), err=not whole)
+            sys.exit(0 if whole else 1)
+        return
+    from cluster.reporter import Reporter
+    from storage.prepare import embed_named, summary
+
+    store = embed_named(storage_root(root), Reporter(console()).phase, **options)
+    click.echo("\n".join(summary(store)))
 
 
 @main.command()
@@ -353,11 +378,17 @@ def show_license() -> None:
 @click.argument("model", type=FOLDER)
 @click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--explain", type=FOLDER, help="Write overlays of the used features here.")
+@click.option("--weights", type=FILE, help="Checkpoint of the model's backbone (QPMSTUDY_WEIGHTS).")
 @click.option("--top", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, all classes.")
 @told
 def infer(
-    model: Path, images: tuple[Path, ...], explain: Path | None, top: int, as_json: bool
+    model: Path,
+    images: tuple[Path, ...],
+    explain: Path | None,
+    weights: Path | None,
+    top: int,
+    as_json: bool,
 ) -> None:
     """Classify IMAGES with an exported MODEL, and show why.
 
@@ -366,7 +397,7 @@ def infer(
     """
     from qpmstudy.report import infer_images, prediction_json, prediction_text
 
-    for path, prediction, loaded, written in infer_images(model, images, explain):
+    for path, prediction, loaded, written in infer_images(model, images, explain, weights):
         if as_json:
             click.echo(json.dumps(prediction_json(path, prediction, loaded)))
         else:

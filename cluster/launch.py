@@ -27,6 +27,7 @@ from qpmstudy.files import read_json, write_json
 from qpmstudy.pipeline import STAGES
 from storage.driver_lock import driver_lock
 from storage.layout import StorageRoot, StudyFolder
+from storage.memory import available_memory, check_memory
 from storage.prepare import ensure_store
 from storage.results import Row
 from storage.study import StudySpec, differences
@@ -79,8 +80,7 @@ def launch(
         tokens = local_tokens(spec)
         if not joins_cluster():
             check_tokens(spec, tokens)
-        for dataset, backbone in spec.stores():
-            ensure_store(root, dataset, backbone, reporter.phase)
+        stores = [ensure_store(root, *names, reporter.phase) for names in spec.stores()]
         write_json(folder.spec, spec.canonical())
         ledger = TrialLedger(folder.ledger, spec)
         plan = reconcile(spec, ledger, folder.results, retry_failed)
@@ -89,6 +89,8 @@ def launch(
             reporter.line(f"note: {note}")
         unfinished = 0
         if plan.jobs:
+            if not joins_cluster():
+                reporter.line(check_memory(stores, available_memory()))
             run = _Run(spec, root, folder, ledger, plan, reporter, tokens)
             unfinished = run.carry_out(verbose)
         else:

@@ -1,6 +1,7 @@
 """What a person sees while a study runs: lines that stay, and one that moves on a terminal."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,12 +13,14 @@ from rich.progress import (
     Progress,
     SpinnerColumn,
     TextColumn,
-    TimeRemainingColumn,
 )
 
+from cluster.pace import Pace, duration
 from storage.study import StudySpec
 from storage.summary import Configuration
 
+__all__ = ["Reporter", "best_so_far", "duration", "tally_lines", "trial_line"]
+LINE_SECONDS = 60.0
 POLL_SECONDS = 1.0
 
 
@@ -30,27 +33,39 @@ class Reporter:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[pace]}"),
             console=console,
             transient=True,
             disable=not console.is_terminal,
         )
         self._tasks: dict[str, Any] = {}
+        self._paces: dict[str, Pace] = {}
+        self._told = 0.0
 
     def line(self, text: str) -> None:
         """Print a line that stays."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def phase(self, name: str, done: int, total: int) -> None:
-        """Show how far a preparation has come; its beginning and end are lines."""
+        """Show how far a preparation has come, how fast it is, and how long it still takes.
+
+        A bar on a terminal, a line a minute elsewhere; its beginning and end are lines on both.
+        """
+        now = time.monotonic()
         if name not in self._tasks:
             self.line(f"{name}: {total} images")
             self._bars.start()
-            self._tasks[name] = self._bars.add_task(name, total=total)
-        self._bars.update(self._tasks[name], completed=done)
+            self._tasks[name] = self._bars.add_task(name, total=total, completed=done, pace="")
+            self._paces[name], self._told = Pace(done, now), now
+        words = self._paces[name].words(done, total, now)
+        self._bars.update(self._tasks[name], completed=done, pace=words)
         if done == total:
             self._bars.remove_task(self._tasks.pop(name))
             self._bars.stop()
+            self.line(f"{name}: {words}")
+        elif not self.console.is_terminal and now - self._told >= LINE_SECONDS:
+            self.line(f"{name}: {done} of {total}, {words}")
+            self._told = now
 
     @contextmanager
     def moving(self, status: Callable[[], str]) -> Iterator[None]:
@@ -106,16 +121,6 @@ def tally_lines(tally: Mapping[str, Mapping[str, int]]) -> list[str]:
                 f"{counts['reused'] + counts['joined']:4}   of {asked} requests"
             )
     return lines
-
-
-def duration(seconds: float) -> str:
-    """Return "45 s", "3 min 20 s" or "2 h 5 min"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def best_so_far(configurations: Sequence[Configuration], spec: StudySpec) -> str:

@@ -27,3 +27,7 @@ class SolverError(QpmStudyError):
 
 class NonFiniteError(QpmStudyError):
     """A loss or metric became NaN or infinite."""
+
+
+class WorkerError(QpmStudyError):
+    """A process that works for this one ended before its work was done."""

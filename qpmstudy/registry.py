@@ -33,6 +33,18 @@ class Registry(Generic[T]):
         """Return every registered name, in the order of registration."""
         return tuple(self._targets)
 
+    def check(self, name: str) -> None:
+        """Raise unless something is called `name`; imports nothing.
+
+        Raises:
+            ConfigError: the name is not registered.
+        """
+        if name not in self._targets:
+            raise ConfigError(
+                f"Unknown {self.kind} {name!r}: the choices are {', '.join(self._targets)}."
+                + did_you_mean(name, self._targets)
+            )
+
     def get(self, name: str) -> T:
         """Import and return the implementation called `name`.
 
@@ -40,11 +52,7 @@ class Registry(Generic[T]):
             ConfigError: the name is not registered.
             NotInstalledError: it is, but a package that it needs is not installed.
         """
-        if name not in self._targets:
-            raise ConfigError(
-                f"Unknown {self.kind} {name!r}: the choices are {', '.join(self._targets)}."
-                + did_you_mean(name, self._targets)
-            )
+        self.check(name)
         module, attribute = self._targets[name].split(":")
         try:
             return cast(T, getattr(importlib.import_module(module), attribute))

@@ -11,7 +11,10 @@ from qpmstudy.inference import InterpretableModel, Prediction
 
 
 def infer_images(
-    model_folder: Path, images: Sequence[Path], explain: Path | None
+    model_folder: Path,
+    images: Sequence[Path],
+    explain: Path | None,
+    weights: Path | None = None,
 ) -> Iterator[tuple[Path, Prediction, InterpretableModel, list[Path]]]:
     """Yield path, prediction, model and written explanation files of each image.
 
@@ -19,11 +22,12 @@ def infer_images(
         model_folder: an exported model.
         images: image files, all of which are decoded before the first is predicted.
         explain: folder for explanations, one sub-folder an image if there are several.
+        weights: checkpoint of the backbone; None takes it from where it usually is.
 
     Raises:
         DataError: the model or an image is missing or damaged.
     """
-    model = load_model(model_folder)
+    model = load_model(model_folder, weights)
     pictures = [read_rgb(path) for path in images]
     for number, (path, picture) in enumerate(zip(images, pictures, strict=True), start=1):
         prediction = model.predict(picture)

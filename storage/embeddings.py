@@ -4,12 +4,14 @@
     masks (N, P) uint8, if there are any    ids: image paths, UTF-8, one a line
 
 Attributes carry class names, grid, preprocessing, backbone, weight hash, the fingerprint,
-`complete`, and SHA-256 checksums: of each shard of patches, and of the other arrays together.
+`complete`, and SHA-256 checksums: of each shard of patches, of the other arrays together, and of
+the other attributes.
 A store is used only once `complete` is true, and checked when read: Zarr itself reads a lost
 file as zeros. It is written by `storage.extraction`.
 """
 
 import hashlib
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ from jaxtyping import Float16
 from numpy.typing import NDArray
 from zarr.errors import GroupNotFoundError
 
+from qpmstudy.datasets.birds import PRESETS
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.errors import DataError
 
@@ -57,9 +60,9 @@ class EmbeddingStore:
             DataError: it is damaged.
         """
         step = self.attributes["shard_rows"]
-        block = read_array(self.group, "patches", slice(shard * step, (shard + 1) * step))
-        expected = self.attributes["patches_sha256"][shard]
-        self._check(f"shard {shard} of patches", expected, [block])
+        rows, what = slice(shard * step, (shard + 1) * step), f"shard {shard} of patches"
+        block = read_array(self.group, "patches", rows, what)
+        self._check(what, self.attributes["patches_sha256"][shard], [block])
         return block
 
     def read_without_patches(self) -> Embeddings:
@@ -110,6 +113,11 @@ def open_store(path: Path, dataset: str, backbone: str) -> EmbeddingStore:
     group = open_group(path, "r")
     if group is None:
         raise DataError(f"There are no embeddings at {path}. Make them: {remedy}")
+    if is_finished(group) and group.attrs["attributes_sha256"] != attributes_checksum(group):
+        raise DataError(
+            f"The embeddings at {path} are damaged: their attributes in zarr.json are not those "
+            f"that were written. Make them anew: {remedy} --force"
+        )
     found = (group.attrs.get("dataset"), group.attrs.get("backbone"))
     if found != (dataset, backbone):
         raise DataError(
@@ -151,7 +159,23 @@ def open_group(path: Path, mode: Literal["r", "r+"]) -> zarr.Group | None:
 
 def is_finished(group: zarr.Group) -> bool:
     """Return whether a group says that it is complete, with all its checksums."""
-    return group.attrs.get("complete") is True and "light_sha256" in group.attrs
+    return group.attrs.get("complete") is True and "attributes_sha256" in group.attrs
+
+
+def attributes_checksum(group: zarr.Group) -> str:
+    """Return the SHA-256 of all attributes but this one."""
+    return _digest({key: group.attrs[key] for key in group.attrs if key != "attributes_sha256"})
+
+
+def _digest(attributes: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(attributes, sort_keys=True).encode()).hexdigest()
+
+
+def finish(group: zarr.Group) -> None:
+    """Mark a store complete whose shards are all written."""
+    group.attrs.update({"light_sha256": checksum(read_light(group).values())})
+    written = {**group.attrs, "complete": True}
+    group.attrs.update({"complete": True, "attributes_sha256": _digest(written)})
 
 
 def read_light(group: zarr.Group) -> dict[str, NDArray[Any]]:
@@ -160,8 +184,10 @@ def read_light(group: zarr.Group) -> dict[str, NDArray[Any]]:
     return {name: read_array(group, name) for name in names}
 
 
-def read_array(group: zarr.Group, name: str, rows: slice = slice(None)) -> NDArray[Any]:
-    """Return rows of an array.
+def read_array(
+    group: zarr.Group, name: str, rows: slice = slice(None), what: str = ""
+) -> NDArray[Any]:
+    """Return rows of an array, which errors call `what`.
 
     Raises:
         DataError: Zarr finds it missing or damaged.
@@ -171,7 +197,8 @@ def read_array(group: zarr.Group, name: str, rows: slice = slice(None)) -> NDArr
     except (KeyError, ValueError, RuntimeError, OSError) as error:
         dataset, backbone = str(group.attrs["dataset"]), str(group.attrs["backbone"])
         raise DataError(
-            f"The embeddings in {group.store_path} are damaged: {name} cannot be read ({error}). "
+            f"The embeddings in {group.store_path} are damaged: {what or name} cannot be read "
+            f"({error}). "
             f"Make them anew: {command(dataset, backbone)} --force"
         ) from error
 
@@ -194,4 +221,5 @@ def checksum(arrays: Iterable[NDArray[Any]]) -> str:
 
 def command(dataset: str, backbone: str) -> str:
     """Return the command that makes the store of a dataset and backbone."""
-    return f"python cli.py embed --dataset {dataset} --backbone {backbone}"
+    images = "" if dataset in PRESETS else " --data FOLDER"
+    return f"python cli.py embed --dataset {dataset} --backbone {backbone}{images}"

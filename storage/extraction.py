@@ -1,58 +1,50 @@
-"""Writing a store of frozen embeddings, shard by shard, so that a stopped run can go on."""
+"""Writing a store of frozen embeddings, shard by shard, so that a stopped run can go on.
 
-import hashlib
-import json
-import shutil
-from collections.abc import Callable
+Three things happen at once: processes decode the next batches, this thread has the backbone embed
+one, and another thread writes the last finished shard. A shard counts once its checksum stands in
+the attributes; a killed run leaves at most files that the next one writes again, and temporary
+ones that it removes.
+"""
+
+import fcntl
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import zarr
-from jaxtyping import UInt8
+from jaxtyping import Float16, UInt8
 
 from qpmstudy.backbones import Backbone
 from qpmstudy.datasets import ImageDataset
 from qpmstudy.errors import DataError
-from qpmstudy.masks import mask_to_grid
 from storage.embeddings import (
     EmbeddingStore,
     array_of,
     checksum,
+    finish,
     is_finished,
-    open_group,
     open_store,
-    read_light,
 )
-
-FORMAT = 1
-SHARD_BYTES = 32 * 2**20
-CHUNK_BYTES = 2**20
-EMBED_BATCH = 16
+from storage.half import half
+from storage.loading import Loaded, default_workers, loaded
+from storage.new_store import BATCH, begun_store, discard, fingerprint, new_store
 
 Progress = Callable[[int, int], None]
 
 
-def fingerprint(dataset: ImageDataset, backbone: Backbone) -> str:
-    """Return the content hash of the store that `dataset` and `backbone` make.
-
-    Covers images, labels, splits, masks, preprocessing, backbone and weights; known before
-    anything is computed, so that an interrupted extraction can tell whether it may go on.
-    """
-    content = {
-        "format": FORMAT,
-        "dataset": dataset.fingerprint(),
-        "backbone": backbone.name,
-        "weights": backbone.weight_hash,
-        "preprocessing": backbone.preprocessing,
-    }
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
 def extract(
-    dataset: ImageDataset, backbone: Backbone, path: Path, progress: Progress | None = None
+    dataset: ImageDataset,
+    backbone: Backbone,
+    path: Path,
+    progress: Progress | None = None,
+    batch: int = BATCH,
+    workers: int | None = None,
+    left_out: Mapping[str, str] | None = None,
 ) -> EmbeddingStore:
     """Run a backbone over a dataset and write its store, going on where an earlier run stopped.
 
@@ -60,116 +52,131 @@ def extract(
         dataset: images, labels, splits and masks.
         backbone: frozen; its tokens are stored as float16.
         path: folder of the store.
-        progress: called with (images done, images in all).
+        progress: called with (images done, images in all), at first with those done before.
+        batch: images that the backbone embeds at once.
+        workers: processes that decode images; None decides by CPUs and images.
+        left_out: {id: reason} of images that the dataset lacks because they are broken.
 
     Raises:
-        DataError: an image cannot be read, or `path` holds a store of other content.
+        DataError: an image cannot be read, a token is too large for float16, another process
+            writes this store, or `path` holds a store of other content.
     """
-    content = fingerprint(dataset, backbone)
-    group = _existing(path, content)
-    if group is None:
-        group = _create(dataset, backbone, path, content)
-    if not is_finished(group):
-        try:
-            _fill(group, dataset, backbone, progress)
-        except DataError:  # mending the image changes the content: nothing here can be gone on with
-            shutil.rmtree(path)
-            raise
-        light = checksum(read_light(group).values())
-        group.attrs.update({"light_sha256": light, "complete": True})
+    with _alone(path):
+        content = fingerprint(dataset, backbone)
+        group = begun_store(path, content)
+        if group is None:
+            group = new_store(dataset, backbone, path, content, left_out or {})
+        if not is_finished(group):
+            for leftover in path.rglob("*.partial"):  # Zarr renames these when they are whole
+                leftover.unlink()
+            count = default_workers(len(dataset)) if workers is None else workers
+            try:
+                _fill(group, dataset, backbone, progress or _silent, batch, count)
+            except DataError:  # what mends the image changes the content: it cannot go on here
+                discard(path)
+                raise
+            finish(group)
     return open_store(path, dataset.name, backbone.name)
 
 
-def _existing(path: Path, content: str) -> zarr.Group | None:
-    """Return the writable store at `path` if it has this content; None if there is none."""
-    group = open_group(path, "r+")
-    if group is None:
-        return None
-    if "shard_rows" not in group.attrs:  # killed before the first attribute was written
-        shutil.rmtree(path)
-        return None
-    if group.attrs["fingerprint"] != content and not is_finished(group):
-        shutil.rmtree(path)  # no result can refer to it
-        return None
-    if group.attrs["fingerprint"] != content:
-        raise DataError(
-            f"The store at {path} was made from other images, another backbone or other "
-            "preprocessing. Results refer to it, so it is not overwritten unasked: "
-            "add --force to replace it."
-        )
-    return group
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other processes from writing the store at `path`; the lock ends with its holder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / f".{path.name}.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(
+                f"Another process is writing the embeddings at {path}: wait for it, or stop it."
+            ) from error
+        yield
 
 
-def _create(dataset: ImageDataset, backbone: Backbone, path: Path, content: str) -> zarr.Group:
-    images, (rows, columns), dim = len(dataset), backbone.grid, backbone.dim
-    patches = rows * columns
-    split_names = sorted(set(dataset.splits.tolist()))
-    group = zarr.open_group(path, mode="w", zarr_format=3)
-    token_bytes = patches * dim * 2
-    chunk = max(1, CHUNK_BYTES // token_bytes)
-    shard = chunk * max(1, min(-(-images // chunk), SHARD_BYTES // (chunk * token_bytes)))
-    group.create_array(
-        "patches",
-        shape=(images, patches, dim),
-        chunks=(chunk, patches, dim),
-        shards=(shard, patches, dim),
-        dtype="float16",
-        compressors=None,  # float16 activations shrink by 10 % and would decode at 1/5 the speed
-    )
-    group.create_array("cls", shape=(images, dim), chunks=(shard, dim), dtype="float16")
-    if dataset.has_masks:
-        group.create_array("masks", shape=(images, patches), chunks=(shard, patches), dtype="uint8")
-    group.create_array("labels", data=dataset.labels.astype(np.int64))
-    codes = np.searchsorted(split_names, dataset.splits).astype(np.uint8)
-    group.create_array("splits", data=codes)
-    group.create_array("ids", data=np.frombuffer("\n".join(dataset.ids).encode(), np.uint8))
-    attributes: dict[str, Any] = {
-        "dataset": dataset.name,
-        "backbone": backbone.name,
-        "class_names": list(dataset.class_names),
-        "split_names": split_names,
-        "grid": [rows, columns],
-        "preprocessing": backbone.preprocessing,
-        "weight_hash": backbone.weight_hash,
-        "image_root": str((dataset.root / "images").resolve()),
-        "has_masks": dataset.has_masks,
-        "shard_rows": shard,
-        "patches_sha256": [],  # grows by one with every finished shard
-        "complete": False,
-        "fingerprint": content,
-    }
-    group.attrs.update(attributes)
-    return group
+@dataclass(frozen=True)
+class _Shard:
+    """The rows of a shard, being filled."""
+
+    rows: range
+    patches: Float16[np.ndarray, "n P D"]
+    cls: Float16[np.ndarray, "n D"]
+    masks: UInt8[np.ndarray, "n P"] | None
+
+    def put(self, first: int, patches: Any, cls: Any, masks: Any) -> None:
+        """Put a batch whose first image is `first` into its place."""
+        place = slice(first - self.rows.start, first - self.rows.start + len(patches))
+        self.patches[place], self.cls[place] = patches, cls
+        if self.masks is not None:
+            self.masks[place] = masks
 
 
 def _fill(
-    group: zarr.Group, dataset: ImageDataset, backbone: Backbone, progress: Progress | None
+    group: zarr.Group,
+    dataset: ImageDataset,
+    backbone: Backbone,
+    progress: Progress,
+    batch: int,
+    workers: int,
 ) -> None:
-    attributes: dict[str, Any] = dict(group.attrs)
-    rows, written = attributes["shard_rows"], list(attributes["patches_sha256"])
-    for start in range(len(written) * rows, len(dataset), rows):
-        stop = min(start + rows, len(dataset))
-        patches, cls, masks = [], [], []
-        for begin in range(start, stop, EMBED_BATCH):
-            batch = range(begin, min(begin + EMBED_BATCH, stop))
-            images = torch.stack([backbone.preprocess(dataset.image(i)) for i in batch])
-            tokens, vector = backbone.embed(images)
-            patches.append(tokens.half().numpy())
-            cls.append(vector.half().numpy())
-            if dataset.has_masks:
-                masks += [_mask(dataset, i, backbone) for i in batch]
-            if progress:
-                progress(batch.stop, len(dataset))
-        block = np.concatenate(patches)
-        array_of(group, "patches")[start:stop] = block
-        array_of(group, "cls")[start:stop] = np.concatenate(cls)
-        if masks:
-            array_of(group, "masks")[start:stop] = np.stack(masks)
-        written.append(checksum([block]))
-        group.attrs["patches_sha256"] = written
+    """Compute and write the shards that are missing."""
+    images, rows = len(dataset), _attribute(group, "shard_rows")
+    first = len(_attribute(group, "patches_sha256")) * rows
+    shards = [range(start, min(start + rows, images)) for start in range(first, images, rows)]
+    batches = [
+        range(start, min(start + batch, shard.stop))
+        for shard in shards
+        for start in range(shard.start, shard.stop, batch)
+    ]
+    writing: Future[None] | None = None
+    progress(first, images)
+    stream = loaded(dataset, backbone, batches, workers)
+    with ThreadPoolExecutor(1) as writer, closing(stream):
+        for shard in shards:
+            filled = _empty(shard, backbone, dataset.has_masks)
+            for start in range(shard.start, shard.stop, batch):
+                embedded = next(stream)
+                ids = dataset.ids[start : start + len(embedded.pixels)]
+                filled.put(start, *_tokens(backbone, embedded, ids), embedded.masks)
+                progress(start + len(ids), images)
+            if writing is not None:
+                writing.result()  # two shards are in memory, never more
+            writing = writer.submit(_write, group, filled)
+        if writing is not None:
+            writing.result()
 
 
-def _mask(dataset: ImageDataset, index: int, backbone: Backbone) -> UInt8[np.ndarray, " P"]:
-    mask = dataset.mask(index)
-    assert mask is not None
-    return mask_to_grid(mask, backbone.grid, backbone.preprocessing)
+def _empty(rows: range, backbone: Backbone, has_masks: bool) -> _Shard:
+    patches, count = backbone.grid[0] * backbone.grid[1], len(rows)
+    return _Shard(
+        rows=rows,
+        patches=np.empty((count, patches, backbone.dim), np.float16),
+        cls=np.empty((count, backbone.dim), np.float16),
+        masks=np.empty((count, patches), np.uint8) if has_masks else None,
+    )
+
+
+def _tokens(
+    backbone: Backbone, batch: Loaded, ids: tuple[str, ...]
+) -> tuple[Float16[np.ndarray, "n P D"], Float16[np.ndarray, "n D"]]:
+    """Return what the backbone says of a batch, in half precision."""
+    patches, cls = backbone.embed(backbone.normalised(torch.from_numpy(batch.pixels)))
+    return half(patches, ids, backbone.name), half(cls, ids, backbone.name)
+
+
+def _write(group: zarr.Group, shard: _Shard) -> None:
+    """Write the rows of a shard, and then its checksum, which makes it count."""
+    rows = slice(shard.rows.start, shard.rows.stop)
+    array_of(group, "patches")[rows] = shard.patches
+    array_of(group, "cls")[rows] = shard.cls
+    if shard.masks is not None:
+        array_of(group, "masks")[rows] = shard.masks
+    written = [*_attribute(group, "patches_sha256"), checksum([shard.patches])]
+    group.attrs["patches_sha256"] = written
+
+
+def _attribute(group: zarr.Group, name: str) -> Any:
+    return group.attrs[name]
+
+
+def _silent(done: int, total: int) -> None:
+    """Tell nobody."""

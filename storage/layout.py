@@ -110,3 +110,8 @@ class StorageRoot:
     def embeddings(self, dataset: str, backbone: str) -> Path:
         """Return the folder of a store of embeddings."""
         return self.path / "_embeddings" / dataset / backbone
+
+    def stores(self) -> list[tuple[str, str]]:
+        """Return dataset and backbone of every store of embeddings, complete or not, by name."""
+        groups = sorted((self.path / "_embeddings").glob("*/*/zarr.json"))
+        return [(group.parent.parent.name, group.parent.name) for group in groups]

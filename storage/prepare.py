@@ -1,18 +1,45 @@
 """Making sure that the embeddings a study needs are there."""
 
-import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from qpmstudy.backbones import open_backbone
-from qpmstudy.datasets import is_synthetic, make_birds, open_dataset
+from qpmstudy.backbones import Backbone, check_backbone, open_backbone
+from qpmstudy.backbones.variants import with_option
+from qpmstudy.config import EmbeddingsConfig
+from qpmstudy.datasets import ImageDataset, is_synthetic, make_birds, open_dataset
 from qpmstudy.errors import DataError
-from storage.embeddings import EmbeddingStore, is_complete, open_store
+from storage.embeddings import EmbeddingStore, is_complete, open_group, open_store
 from storage.extraction import extract
 from storage.layout import StorageRoot
+from storage.loading import default_workers, find_broken
+from storage.new_store import BATCH, discard, fingerprint
 
 PhaseProgress = Callable[[str, int, int], None]
 """Called with what is being done, how much is done, and how much there is."""
+NAMED = 20
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """How a store is made.
+
+    Attributes:
+        data: folder of the images of a dataset that is not synthetic.
+        weights: checkpoint of the backbone; None takes it from the folder of weights.
+        batch: images that the backbone embeds at once.
+        workers: processes that decode images; None decides by CPUs and images.
+        skip_broken: leave out images that cannot be decoded.
+        force: replace a store that is there.
+    """
+
+    data: Path | None = None
+    weights: Path | None = None
+    batch: int = BATCH
+    workers: int | None = None
+    skip_broken: bool = False
+    force: bool = False
 
 
 def embed(
@@ -20,42 +47,133 @@ def embed(
     dataset: str,
     backbone: str,
     progress: PhaseProgress,
-    data: Path | None = None,
-    force: bool = False,
+    how: Embedding = Embedding(),
 ) -> EmbeddingStore:
     """Return the complete store of a dataset and backbone, after making what is missing.
+
+    Before the first image is embedded, all are decoded once: what is broken is named at the
+    beginning, all of it, and not by a run that ends in the middle of the night.
 
     Args:
         root: where stores and generated datasets are kept.
         dataset: its registered name; synthetic ones are generated on first use.
-        backbone: its registered name.
-        progress: told about generation and extraction.
-        data: folder of the images of a dataset that is not synthetic.
-        force: replace a store that is there.
+        backbone: its registered name, with its options.
+        progress: told about generation, checks and extraction.
+        how: everything else.
 
     Raises:
         ConfigError: dataset or backbone is unknown.
-        DataError: images are missing or damaged, or the store there has other content.
+        DataError: images or weights are missing or damaged, or the store there has other content.
+        WorkerError: a process that decodes images died.
     """
-    frozen = open_backbone(backbone)
-    folder = data or root.dataset(dataset)
-    if not is_synthetic(dataset) and data is None:
+    check_backbone(backbone)
+    folder = how.data or root.dataset(dataset)
+    if not is_synthetic(dataset) and how.data is None:
         raise DataError(
             f"The images of {dataset!r} cannot be made here; say where they are: "
             f"python cli.py embed --dataset {dataset} --data FOLDER"
         )
+    frozen = open_backbone(backbone, how.weights)
     if is_synthetic(dataset) and not folder.exists():
         make_birds(dataset, folder, progress=lambda done, of: progress("drawing birds", done, of))
     images = open_dataset(dataset, folder)
     path = root.embeddings(dataset, backbone)
-    if force:
-        shutil.rmtree(path, ignore_errors=True)
+    left_out: dict[str, str] | None = {}
+    if not is_synthetic(dataset) or how.skip_broken:
+        left_out = _known(images, frozen, path, how)
+        if left_out is None:
+            left_out = _broken(images, how, progress)
+        images = _without(images, left_out)
+    if how.force:
+        discard(path)
     return extract(
         images,
         frozen,
         path,
         progress=lambda done, of: progress(f"embedding {dataset}", done, of),
+        batch=how.batch,
+        workers=how.workers,
+        left_out=left_out,
     )
+
+
+def embed_named(
+    root: StorageRoot,
+    progress: PhaseProgress,
+    dataset: str | None,
+    backbone: str | None,
+    precision: str | None,
+    batch: int | None,
+    **how: Any,
+) -> EmbeddingStore:
+    """Return `embed`'s store for what a person typed: None is what a study has by default.
+
+    `precision` is an option of the backbone, as if it stood in its name.
+
+    Raises:
+        ConfigError: as `embed`, or the backbone has another precision in its name.
+        DataError: as `embed`.
+        WorkerError: as `embed`.
+    """
+    usual = EmbeddingsConfig()
+    name = backbone or usual.backbone
+    if precision is not None:
+        name = with_option(name, "precision", precision)
+    chosen = Embedding(**how, batch=batch or BATCH)
+    return embed(root, dataset or usual.dataset, name, progress, chosen)
+
+
+def summary(store: EmbeddingStore) -> list[str]:
+    """Return what to say of a finished store: its fingerprint, and the images it lacks."""
+    broken: dict[str, str] = store.attributes.get("left_out", {})
+    lines = [f"left out {len(broken)} broken images:", broken_lines(broken)] if broken else []
+    return [*lines, f"{store.path}: complete, fingerprint {store.fingerprint[:16]}"]
+
+
+def _known(
+    images: ImageDataset, backbone: Backbone, path: Path, how: Embedding
+) -> dict[str, str] | None:
+    """Return what the store at `path` leaves out if it is of the same images, else None."""
+    group = None if how.force else open_group(path, "r")
+    if group is None or "left_out" not in group.attrs:
+        return None
+    attributes: dict[str, Any] = dict(group.attrs)
+    left_out: dict[str, str] = attributes["left_out"]
+    if left_out and not how.skip_broken:
+        return None
+    same = fingerprint(_without(images, left_out), backbone) == attributes["fingerprint"]
+    return left_out if same else None
+
+
+def _without(images: ImageDataset, left_out: dict[str, str]) -> ImageDataset:
+    return images.without([images.ids.index(name) for name in left_out if name in images.ids])
+
+
+def _broken(images: ImageDataset, how: Embedding, progress: PhaseProgress) -> dict[str, str]:
+    """Return {id: reason} of the images to leave out.
+
+    Raises:
+        DataError: there are some, and they are not to be skipped.
+    """
+    workers = default_workers(len(images)) if how.workers is None else how.workers
+    broken = find_broken(
+        images, workers, lambda done, of: progress(f"checking {images.name}", done, of)
+    )
+    if broken and not how.skip_broken:
+        raise DataError(
+            f"{len(broken)} of the {len(images)} images of {images.name!r} cannot be used:\n"
+            + broken_lines(broken)
+            + "\nMend them, or leave them out: --skip-broken. Nothing was embedded."
+        )
+    return broken
+
+
+def broken_lines(broken: dict[str, str]) -> str:
+    """Return a line for each broken image, at most `NAMED`, and how many more there are."""
+    lines = [f"  {name}: {reason}" for name, reason in list(broken.items())[:NAMED]]
+    if len(broken) > NAMED:
+        lines.append(f"  and {len(broken) - NAMED} more")
+    return "\n".join(lines)
 
 
 def ensure_store(
@@ -66,6 +184,7 @@ def ensure_store(
     Raises:
         ConfigError: dataset or backbone is unknown.
         DataError: the store is missing and cannot be made here, damaged, or another's.
+        WorkerError: a process that decodes images died.
     """
     path = root.embeddings(dataset, backbone)
     if is_synthetic(dataset) and not is_complete(path):

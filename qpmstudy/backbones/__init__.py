@@ -4,6 +4,7 @@ base.py               what a backbone is
 geometry.py           which part of an image it sees
 preprocessing.py      the pixels of that part
 catalogue.py          pretrained: which there are, a table
+variants.py           pretrained: layer, norm, size and precision in their names
 checkpoints.py        pretrained: files of weights
 networks.py           pretrained: networks, their weights, their tokens
 pretrained.py         pretrained: the backbone itself
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from qpmstudy.backbones.base import Backbone
 from qpmstudy.backbones.catalogue import CATALOGUE
+from qpmstudy.backbones.variants import parse, refuse_options, split_name
 from qpmstudy.registry import Registry
 
 BACKBONES: Registry[Callable[[str, Path | None], Backbone]] = Registry(
@@ -32,19 +34,36 @@ BACKBONES: Registry[Callable[[str, Path | None], Backbone]] = Registry(
 """Opens a backbone, given its name and the file of its weights (None: where they usually are)."""
 
 
+def check_backbone(name: str) -> None:
+    """Raise unless `name` is a backbone's; no weights are looked for and nothing is imported.
+
+    Raises:
+        ConfigError: no backbone has this name, or its options are not possible.
+    """
+    base, options = split_name(name)
+    BACKBONES.check(base)
+    if base in CATALOGUE:
+        parse(name)
+    else:
+        refuse_options(base, options)
+
+
 def open_backbone(name: str, weights: Path | None = None) -> Backbone:
     """Return the backbone called `name`, with its weights loaded.
 
     Args:
-        name: as registered.
+        name: as registered, with options behind "@" (see variants.py).
         weights: checkpoint file; None takes it from the folder that QPMSTUDY_WEIGHTS names.
 
     Raises:
-        ConfigError: no backbone has this name, or it has no weights and some were given.
+        ConfigError: no backbone has this name, its options are not possible, or it has no
+            weights and some were given.
         NotInstalledError: it needs a package that is not installed.
         DataError: its weights are missing, damaged or another backbone's.
     """
-    return BACKBONES.get(name)(name, weights)
+    check_backbone(name)
+    base, _ = split_name(name)
+    return BACKBONES.get(base)(name, weights)
 
 
-__all__ = ["BACKBONES", "Backbone", "open_backbone"]
+__all__ = ["BACKBONES", "Backbone", "check_backbone", "open_backbone"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 SIDE = 224
-"""Side of the square that every pretrained backbone sees, in pixels."""
+"""Side of the square that a pretrained backbone sees, in pixels, unless its name has another."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,9 @@ class Entry:
         layout: of its checkpoint.
         source: where its authors publish it.
         files: names of the checkpoint files, the one that is looked for first in front.
+        layers: how many layers there are to take tokens from: blocks, or stages of a ResNet.
+        patch: side of the square of pixels behind one token of the last layer.
+        final_norm: whether a layer norm follows the last layer.
         size: timm's arguments for another width and depth than the architecture's own.
     """
 
@@ -48,6 +51,9 @@ class Entry:
     layout: Layout
     source: str
     files: tuple[str, ...]
+    layers: int
+    patch: int
+    final_norm: bool = True
     size: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -79,10 +85,20 @@ def _swiglu(layout: Layout) -> Layout:
 META = "https://dl.fbaipublicfiles.com"
 
 
-def _dino(name: str, architecture: str, stem: str) -> Entry:
+BLOCKS = {"small": 12, "base": 12, "large": 24, "giant": 40}
+
+
+def _dino(name: str, timm_size: str, patch: int, stem: str) -> Entry:
     file = f"{stem}_pretrain.pth"
-    source = f"{META}/dino/{stem}_pretrain/{file}"
-    return Entry(name, architecture, DINO, source, (file,))
+    return Entry(
+        name=name,
+        architecture=f"vit_{timm_size}_patch{patch}_224",
+        layout=DINO,
+        source=f"{META}/dino/{stem}_pretrain/{file}",
+        files=(file,),
+        layers=BLOCKS[timm_size],
+        patch=patch,
+    )
 
 
 def _dinov2(size: str, timm_size: str) -> tuple[Entry, Entry]:
@@ -100,6 +116,8 @@ def _dinov2(size: str, timm_size: str) -> tuple[Entry, Entry]:
                 layout=_swiglu(layout) if timm_size == "giant" else layout,
                 source=f"{META}/dinov2/dinov2_{size}/{file}",
                 files=(file,),
+                layers=BLOCKS[timm_size],
+                patch=14,
             )
         )
     return entries[0], entries[1]
@@ -112,14 +130,16 @@ def _dinov3(size: str, timm_size: str, digest: str) -> Entry:
         layout=DINOV3,
         source="https://ai.meta.com/resources/models-and-libraries/dinov3-downloads (on request)",
         files=(f"dinov3_{size}_pretrain_lvd1689m-{digest}.pth",),
+        layers=BLOCKS[timm_size],
+        patch=16,
     )
 
 
 _ENTRIES = (
-    _dino("dino-vits16", "vit_small_patch16_224", "dino_deitsmall16"),
-    _dino("dino-vits8", "vit_small_patch8_224", "dino_deitsmall8"),
-    _dino("dino-vitb16", "vit_base_patch16_224", "dino_vitbase16"),
-    _dino("dino-vitb8", "vit_base_patch8_224", "dino_vitbase8"),
+    _dino("dino-vits16", "small", 16, "dino_deitsmall16"),
+    _dino("dino-vits8", "small", 8, "dino_deitsmall8"),
+    _dino("dino-vitb16", "base", 16, "dino_vitbase16"),
+    _dino("dino-vitb8", "base", 8, "dino_vitbase8"),
     *_dinov2("vits14", "small"),
     *_dinov2("vitb14", "base"),
     *_dinov2("vitl14", "large"),
@@ -135,6 +155,9 @@ _ENTRIES = (
         # The first two are the same weights, the second in a format that torch no longer reads
         # without unpickling code; the third is torchvision's later training.
         files=("resnet50-0676ba61.pth", "resnet50-19c8e357.pth", "resnet50-11ad3fa6.pth"),
+        layers=4,
+        patch=32,
+        final_norm=False,
     ),
 )
 CATALOGUE: Mapping[str, Entry] = {entry.name: entry for entry in _ENTRIES}

@@ -33,7 +33,8 @@ def find_weights(entry: Entry) -> Path:
     where = f"no {' or '.join(entry.files)} lies in {named}" if named else f"{FOLDER} is not set"
     raise DataError(
         f"The weights of {entry.name!r} are not here: {where}. Get {entry.files[0]} from "
-        f"{entry.source}, put it into a folder and set {FOLDER} to that folder."
+        f"{entry.source}, put it into a folder and set {FOLDER} to that folder, or name the file "
+        "with --weights."
     )
 
 

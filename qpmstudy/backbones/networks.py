@@ -11,7 +11,7 @@ Symbols: B images, P patches, D channels, N stored positions on a square.
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import timm
 import torch
@@ -30,10 +30,11 @@ from qpmstudy.errors import DataError
 Network: TypeAlias = VisionTransformer | Eva | ResNet
 
 
-def build(entry: Entry) -> Network:
-    """Return the network of `entry` in evaluation mode, its tensors not yet there (meta).
+def build(entry: Entry, side: int = SIDE) -> Network:
+    """Return the network of `entry` for squares of `side` pixels, its tensors not there (meta).
 
-    No weight is drawn, which would take long for the large ones and touch torch's generator.
+    In evaluation mode. No weight is drawn, which would take long for the large ones and touch
+    torch's generator.
     """
     with torch.device("meta"):
         if entry.architecture == "resnet50":
@@ -41,7 +42,7 @@ def build(entry: Entry) -> Network:
             network.avgpool = network.fc = nn.Identity()
         else:
             network = timm.create_model(
-                entry.architecture, img_size=SIDE, num_classes=0, **entry.size
+                entry.architecture, img_size=side, num_classes=0, **entry.size
             )
     network.eval()
     assert isinstance(network, Network)
@@ -49,19 +50,30 @@ def build(entry: Entry) -> Network:
 
 
 def tokens_of(
-    network: Network, images: Float[Tensor, "B 3 H W"]
+    network: Network, images: Float[Tensor, "B 3 H W"], layer: int, norm: bool = True
 ) -> tuple[Float[Tensor, "B P D"], Float[Tensor, "B D"]]:
-    """Return the last block's patch tokens, row-major, and the vector of the whole image.
+    """Return the patch tokens of a layer, row-major, and the vector of the whole image.
 
-    Transformers: patch and class tokens after the final layer norm, registers left out.
-    ResNet: the last stage's map and its mean.
+    Transformers: patch and class tokens behind block `layer` (from 1) and, with `norm`, the
+    final layer norm; registers left out. ResNet: the map of stage `layer` and its mean.
     """
     if isinstance(network, ResNet):
-        features = network(images)  # without pooling and head: the map, flattened
-        patches = features.unflatten(1, (network.inplanes, -1)).mT
+        x = network.maxpool(network.relu(network.bn1(network.conv1(images))))
+        for stage in (network.layer1, network.layer2, network.layer3, network.layer4)[:layer]:
+            x = stage(x)
+        patches = x.flatten(2).mT
         return patches, patches.mean(dim=1)
-    sequence = network.forward_features(images)
-    return sequence[:, network.num_prefix_tokens :], sequence[:, 0]
+    found: Any = network.forward_intermediates(
+        images,
+        indices=[layer - 1],
+        return_prefix_tokens=True,
+        norm=norm,
+        stop_early=True,
+        output_fmt="NLC",
+        intermediates_only=True,
+    )
+    ((patches, others),) = found
+    return patches, others[:, 0]
 
 
 def fill(network: nn.Module, weights: Mapping[str, Tensor], layout: Layout, path: Path) -> None:

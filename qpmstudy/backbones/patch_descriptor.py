@@ -9,15 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
-from PIL import Image
+from jaxtyping import Float, UInt8
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
 from qpmstudy.backbones.base import Backbone
 from qpmstudy.backbones.context import contextualised, saliency
-from qpmstudy.backbones.preprocessing import preprocessing_of, seen_pixels
+from qpmstudy.backbones.preprocessing import preprocessing_of
 from qpmstudy.backbones.statistics import PATCH, SIDE, STATISTICS, patch_statistics
 from qpmstudy.errors import DataError
 from qpmstudy.files import sha256
@@ -51,9 +50,9 @@ class PatchDescriptor(Backbone):
         self.weight_hash = sha256(weights)
         self.preprocessing = preprocessing_of(SIDE * PATCH, "bilinear", [0.0] * 3, [1.0] * 3)
 
-    def preprocess(self, image: Image.Image) -> Float[Tensor, "3 224 224"]:
-        """Return the centred square of a picture of any size and mode, values 0 to 1."""
-        return seen_pixels(image, self.preprocessing) / 255
+    def normalised(self, pixels: UInt8[Tensor, "B 3 224 224"]) -> Float[Tensor, "B 3 224 224"]:
+        """Return the pixels on a scale from 0 to 1."""
+        return pixels / 255
 
     @torch.no_grad()
     def embed(

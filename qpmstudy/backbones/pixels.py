@@ -8,12 +8,11 @@ import json
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
-from PIL import Image
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from qpmstudy.backbones.base import Backbone
-from qpmstudy.backbones.preprocessing import preprocessing_of, seen_pixels
+from qpmstudy.backbones.preprocessing import preprocessing_of
 from qpmstudy.errors import ConfigError
 
 PATCH = 8
@@ -36,9 +35,9 @@ class Pixels(Backbone):
         facts = json.dumps([LAYOUT, self.preprocessing])
         self.weight_hash = hashlib.sha256(facts.encode()).hexdigest()
 
-    def preprocess(self, image: Image.Image) -> Float[Tensor, "3 side side"]:
-        """Return the centred square of a picture of any size and mode, values 0 to 255."""
-        return seen_pixels(image, self.preprocessing).float()
+    def normalised(self, pixels: UInt8[Tensor, "B 3 side side"]) -> Float[Tensor, "B 3 side side"]:
+        """Return the pixels as they are, values 0 to 255."""
+        return pixels.float()
 
     def embed(
         self, images: Float[Tensor, "B 3 side side"]

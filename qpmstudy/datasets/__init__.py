@@ -55,13 +55,22 @@ def open_dataset(name: str, root: Path) -> ImageDataset:
     return DATASETS.get(registered(name))(name, root)
 
 
+def check_dataset(name: str) -> None:
+    """Raise unless `name` is a dataset's; none of its files is looked for.
+
+    Raises:
+        ConfigError: no dataset has this name.
+    """
+    DATASETS.check(registered(name))
+
+
 def is_synthetic(name: str) -> bool:
     """Return whether `make_birds` can generate the dataset called `name`.
 
     Raises:
         ConfigError: no dataset has this name.
     """
-    DATASETS.get(registered(name))
+    check_dataset(name)
     return name in PRESETS
 
 
@@ -69,6 +78,7 @@ __all__ = [
     "DATASETS",
     "ImageDataset",
     "broken_images",
+    "check_dataset",
     "is_synthetic",
     "make_birds",
     "open_dataset",

@@ -111,14 +111,7 @@ class ImageDataset:
         Raises:
             DataError: a class would be left without a training image.
         """
-        keep = np.setdiff1d(np.arange(len(self)), list(indices))
-        rest = replace(
-            self,
-            ids=tuple(self.ids[index] for index in keep),
-            labels=self.labels[keep],
-            splits=self.splits[keep],
-            boxes=None if self.boxes is None else self.boxes[keep],
-        )
+        rest = self._only(np.setdiff1d(np.arange(len(self)), list(indices)))
         if untrained := rest.untrained():
             raise DataError(
                 f"The dataset {self.name!r} would have no training image left of "
@@ -126,6 +119,19 @@ class ImageDataset:
                 f"{untrained[0]!r}: restore its images, or leave the class out."
             )
         return rest
+
+    def part(self, start: int, stop: int) -> "ImageDataset":
+        """Return the images from `start` up to `stop` alone: little to send to a process."""
+        return self._only(np.arange(start, stop))
+
+    def _only(self, keep: Int64[np.ndarray, " n"]) -> "ImageDataset":
+        return replace(
+            self,
+            ids=tuple(self.ids[index] for index in keep),
+            labels=self.labels[keep],
+            splits=self.splits[keep],
+            boxes=None if self.boxes is None else self.boxes[keep],
+        )
 
     def untrained(self) -> list[str]:
         """Return the names of the classes that have no training image."""

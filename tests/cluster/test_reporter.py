@@ -1,10 +1,12 @@
 """What a person reads while a study runs and afterwards."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
 
+from cluster.pace import Pace
 from cluster.reporter import Reporter, best_so_far, duration, tally_lines, trial_line
 from cluster.tables import front_table, short_names
 from storage.study import parse_study
@@ -90,4 +92,14 @@ def test_nothing_moves_where_there_is_no_terminal() -> None:
     with reporter.moving(lambda: "never shown"):
         reporter.line("a line")
     assert isinstance(screen.file, io.StringIO)
-    assert screen.file.getvalue() == "drawing birds: 5 images\na line\n"
+    begin, end, other = screen.file.getvalue().splitlines()
+    assert begin == "drawing birds: 5 images"
+    assert re.fullmatch(r"drawing birds: 4 images in 0 s, [\d.]+ images/s", end)
+    assert other == "a line"
+
+
+def test_a_long_phase_says_how_fast_it_is_and_how_long_it_takes() -> None:
+    pace = Pace(begun_with=100, begun=50.0)  # 100 images were there before
+    assert pace.words(100, 1000, 50.0) == "0.0 images/s"
+    assert pace.words(300, 1000, 60.0) == "20.0 images/s, 35 s left"
+    assert pace.words(1000, 1000, 95.0) == "900 images in 45 s, 20.0 images/s"

@@ -15,8 +15,9 @@ from qpmstudy.datasets import ImageDataset
 from qpmstudy.errors import DataError
 from qpmstudy.masks import mask_to_grid
 from storage.embeddings import EmbeddingStore, is_complete, open_store
-from storage.extraction import extract, fingerprint
+from storage.extraction import extract
 from storage.layout import StorageRoot
+from storage.new_store import fingerprint
 
 Make = Callable[..., Any]
 

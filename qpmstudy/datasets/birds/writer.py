@@ -4,14 +4,9 @@ Beyond that layout it has parts/ as in CUB (parts.txt, part_locs.txt), attribute
 a class) and dataset.json (which preset, seed and recipe made it).
 """
 
-import multiprocessing
-import multiprocessing.connection
-import os
-import threading
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,6 +22,7 @@ from qpmstudy.datasets.cub import open_cub
 from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.files import read_json, whole_directory, write_json
 from qpmstudy.registry import did_you_mean
+from qpmstudy.workers import cpus, processes
 
 CHUNK = 16  # images a task: long enough to hide its overhead, short enough to show progress
 
@@ -96,7 +92,7 @@ def make_birds(
         for code_number, code in enumerate(codes, start=1):
             for top in ("images", "segmentations"):
                 (folder / top / class_name(code_number, code)).mkdir(parents=True)
-        places = _write_pictures(folder, pictures, workers or os.cpu_count() or 1, progress)
+        places = _write_pictures(folder, pictures, workers or cpus(), progress)
         _write_tables(folder, codes, pictures, places)
         write_json(folder / "dataset.json", _origin(preset, seed))
 
@@ -160,34 +156,11 @@ def _write_pictures(
         for number, chunk in enumerate(chunks):
             finished(number, _write_chunk(folder, chunk))
     else:
-        # spawn: a fork of a process whose libraries run threads, as torch does, can hang.
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
-        tasks = {pool.submit(_write_chunk, folder, chunk): i for i, chunk in enumerate(chunks)}
-        try:
+        with processes(workers, "draws birds", "give workers=1") as pool:
+            tasks = {pool.submit(_write_chunk, folder, chunk): i for i, chunk in enumerate(chunks)}
             for task in as_completed(tasks):
                 finished(tasks[task], task.result())
-        except BrokenProcessPool as error:
-            raise DataError(
-                "A process that draws birds ended unexpectedly: if memory is short, or the "
-                "calling script does its work without an `if __name__ == '__main__':` guard, "
-                "give workers=1."
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
     return [place for chunk in places for place in chunk]
-
-
-def _end_with_parent() -> None:
-    """Let this worker process end when its parent is killed; idle workers would stay for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def wait(sentinel: int) -> None:
-        multiprocessing.connection.wait([sentinel])
-        os._exit(1)
-
-    threading.Thread(target=wait, args=(parent.sentinel,), daemon=True).start()
 
 
 def _write_chunk(folder: Path, pictures: list[_Picture]) -> list[Places]:

@@ -14,8 +14,14 @@ from torch import Tensor
 Floats = NDArray[np.float64]
 
 
-def plain_tokens(vit: Vit, checkpoint: dict[str, Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return patch tokens and class token after the last norm, as float64."""
+def plain_tokens(
+    vit: Vit,
+    checkpoint: dict[str, Tensor],
+    images: Tensor,
+    layer: int | None = None,
+    norm: bool = True,
+) -> tuple[Tensor, Tensor]:
+    """Return patch tokens and class token behind a block and the last norm, as float64."""
     w = {name: tensor.double() for name, tensor in checkpoint.items()}
     batch, _, height, width = images.shape
     rows, columns = height // vit.patch, width // vit.patch
@@ -30,14 +36,14 @@ def plain_tokens(vit: Vit, checkpoint: dict[str, Tensor], images: Tensor) -> tup
     extra = [w[name].expand(batch, -1, -1)] if vit.registers else []
     x = torch.cat([cls.expand(batch, -1, -1), *extra, patches], dim=1)
     turns = _turns(w["rope_embed.periods"], rows, columns) if vit.family == "dinov3" else None
-    for block in range(vit.depth):
+    for block in range(layer or vit.depth):
         prefix = f"blocks.{block}."
         own = {k.removeprefix(prefix): v for k, v in w.items() if k.startswith(prefix)}
         one = torch.ones(vit.dim, dtype=torch.float64)
         attended = _attention(vit, own, _norm(vit, own, "norm1", x), turns)
         x = x + own.get("ls1.gamma", one) * attended
         x = x + own.get("ls2.gamma", one) * _mlp(own, _norm(vit, own, "norm2", x))
-    x = _norm(vit, w, "norm", x)
+    x = _norm(vit, w, "norm", x) if norm else x
     return x[:, 1 + vit.registers :], x[:, 0]
 
 

@@ -23,15 +23,22 @@ def images() -> Tensor:
 def tiny(name: str, **changes: int) -> tuple[Entry, Vit]:
     """Return an entry and what is published for it, both narrow and of two blocks."""
     vit = replace(PUBLISHED[name], dim=48, depth=2, heads=3, **changes)
-    entry = replace(CATALOGUE[name], size={"embed_dim": 48, "depth": 2, "num_heads": 3})
+    narrow = {"embed_dim": 48, "depth": 2, "num_heads": 3}
+    entry = replace(CATALOGUE[name], size=narrow, layers=2)
     return entry, vit
 
 
 @torch.no_grad()
-def ours(entry: Entry, weights: dict[str, Tensor], pictures: Tensor) -> tuple[Tensor, Tensor]:
-    network = build(entry)
+def ours(
+    entry: Entry,
+    weights: dict[str, Tensor],
+    pictures: Tensor,
+    layer: int | None = None,
+    norm: bool = True,
+) -> tuple[Tensor, Tensor]:
+    network = build(entry, pictures.shape[-1])
     fill(network, weights, entry.layout, FILE)
-    return tokens_of(network, pictures)
+    return tokens_of(network, pictures, layer or entry.layers, norm)
 
 
 def assert_close(found: Tensor, expected: Tensor) -> None:
@@ -62,8 +69,33 @@ def test_tokens_are_those_of_the_definition(name: str, changes: dict[str, int]) 
         assert_close(found, expected)
 
 
+@pytest.mark.parametrize("name", ["dino-vits16", "dinov2-vits14", "dinov2-vits14-reg",
+                                  "dinov3-vits16"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("layer", "norm", "side"),
+    [(1, True, 0), (1, False, 0), (2, False, 0), (2, True, 9), (1, True, 9)],
+)
+def test_other_layers_and_sizes_are_those_of_the_definition(
+    name: str, layer: int, norm: bool, side: int
+) -> None:
+    """Layers of the networks' own patch size; other grids than 224 pixels have, too."""
+    entry, vit = tiny(name)
+    pictures = images()
+    if side:
+        pixels = side * entry.patch
+        pictures = torch.randn(2, 3, pixels, pixels, generator=torch.Generator().manual_seed(1))
+    weights = vit.random()
+    for found, expected in zip(
+        ours(entry, weights, pictures, layer, norm),
+        plain_tokens(vit, weights, pictures, layer, norm),
+        strict=True,
+    ):
+        assert_close(found, expected)
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3, 4])
 @torch.no_grad()
-def test_resnet_tokens_are_the_last_map() -> None:
+def test_resnet_tokens_are_the_map_of_a_stage(stage: int) -> None:
     """Against torchvision's own network with its own batch norm, in float64."""
     plain = resnet50().double().eval()
     generator = torch.Generator().manual_seed(0)
@@ -76,13 +108,15 @@ def test_resnet_tokens_are_the_last_map() -> None:
             scale = (2 / tensor[0].numel()) ** 0.5
             tensor.copy_(scale * torch.randn(tensor.shape, generator=generator))
     features = []
-    plain.layer4.register_forward_hook(lambda *call: features.append(call[2]))
+    hooked = plain.get_submodule(f"layer{stage}")
+    hooked.register_forward_hook(lambda *call: features.append(call[2]))
     small = images()[..., :96, :64]
     plain(small.double())
-    patches, cls = ours(CATALOGUE["resnet50"], plain.state_dict(), small)
+    patches, cls = ours(CATALOGUE["resnet50"], plain.state_dict(), small, stage)
     (map_,) = features
-    assert map_.shape == (2, 2048, 3, 2)
-    assert_close(patches, map_.permute(0, 2, 3, 1).reshape(2, 6, 2048))
+    columns = 64 // 2 ** (stage + 1)
+    assert map_.shape == (2, 128 * 2**stage, columns * 3 // 2, columns)
+    assert_close(patches, map_.permute(0, 2, 3, 1).reshape(2, -1, 128 * 2**stage))
     assert_close(cls, map_.mean(dim=(2, 3)))
 
 
@@ -99,8 +133,9 @@ def test_every_published_checkpoint_fits(name: str) -> None:
         vit = PUBLISHED[name]
         weights = {key: torch.empty(shape, device="meta") for key, shape in vit.shapes().items()}
         side, dim = 224 // vit.patch, vit.dim
+        assert (entry.layers, entry.patch) == (vit.depth, vit.patch)
     fill(network, weights, entry.layout, FILE)
-    patches, cls = tokens_of(network, torch.empty(2, 3, 224, 224, device="meta"))
+    patches, cls = tokens_of(network, torch.empty(2, 3, 224, 224, device="meta"), entry.layers)
     assert patches.shape == (2, side * side, dim)
     assert cls.shape == (2, dim)
 

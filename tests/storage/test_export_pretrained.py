@@ -1,0 +1,110 @@
+"""From images to predictions with a pretrained backbone and a weights file of one's own."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from cli import main
+from dataset_layouts import make_cub
+from published import PUBLISHED
+from qpmstudy.errors import DataError
+from qpmstudy.exported import load_model
+from qpmstudy.training import LabelledTokens
+from storage.embeddings import open_store
+from storage.export import export_study
+from storage.layout import StorageRoot
+from storage.study import parse_study
+
+NAME = "dino-vits16@layer=3,norm=no,size=64"
+FILE = "dino_deitsmall16_pretrain.pth"
+STUDY = {
+    "name": "vit",
+    "pipeline": {
+        "embeddings": {"dataset": "cub2011", "backbone": NAME},
+        "adapter": {"depth": 2, "hidden": 12, "features": 10},
+        "split": {"validation": 0.34},
+        "dense": {"epochs": 2, "batch": 6, "lr": 2e-2},
+        "select": {"features": 5, "per_class": 2, "solver": "lagrangian", "time_limit": 2},
+        "finetune": {"epochs": 2, "batch": 6, "lr": 2e-2, "l1_fv": 0},
+    },
+    "space": {"finetune.l1_fm": {"values": [1]}},
+    "seeds": 1,
+}
+
+
+def cli(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.mark.slow
+def test_a_model_finds_its_backbone_and_sees_what_it_was_trained_on(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    run_here: Callable[..., Any],
+) -> None:
+    monkeypatch.delenv("QPMSTUDY_WEIGHTS", raising=False)
+    weights, data, runs = tmp_path / "weights", make_cub(tmp_path / "data"), tmp_path / "runs"
+    weights.mkdir()
+    torch.save(PUBLISHED["dino-vits16"].random(), weights / FILE)
+    made = cli("embed", "--dataset", "cub2011", "--backbone", NAME, "--data", data, "--root", runs,
+               "--weights", weights / FILE)  # fmt: skip
+    assert made.exit_code == 0, made.output
+    root = StorageRoot(runs)
+    spec = parse_study(STUDY, "vit.yaml")
+    assert spec.stores() == [("cub2011", NAME)]
+    run_here(spec, root)
+    (model,) = export_study(root, spec, tmp_path / "models")
+    record = json.loads((model / "model.json").read_text())
+    store = open_store(root.embeddings("cub2011", NAME), "cub2011", NAME)
+    light = store.read_without_patches()
+    assert record["backbone"] == {
+        "name": NAME,
+        "weight_hash": light.weight_hash,
+        "grid": [4, 4],
+        "preprocessing": light.preprocessing,
+    }
+    image = data / "images" / light.ids[-1]
+    infer = ("infer", model, image, "--json")
+
+    # no weights: the official file is named; a folder or the file itself will do
+    assert cli(*infer).exit_code == 1
+    assert FILE in cli(*infer).output
+    named = cli(*infer, "--weights", weights / FILE)
+    assert named.exit_code == 0, named.output
+    monkeypatch.setenv("QPMSTUDY_WEIGHTS", str(weights))
+    found = cli(*infer, "--explain", tmp_path / "out")
+    assert found.exit_code == 0, found.output
+    said = json.loads(named.output)
+    assert json.loads(found.output) == said
+    assert list((tmp_path / "out").iterdir())
+
+    # the probabilities are those of the stored tokens of the image
+    loaded = load_model(model)
+    embeddings = replace(light, patches=(store.read_shard(0),))
+    last = LabelledTokens(embeddings, torch.tensor([len(light.ids) - 1]).numpy())
+    tokens, _ = last.batch(torch.tensor([0]).numpy(), torch.device("cpu"))
+    with torch.no_grad():
+        stored = loaded.classifier(tokens).logits.softmax(1)[0]
+    # alone and in a batch, products round differently, and half precision after them
+    assert torch.tensor(list(said["probabilities"].values())) == pytest.approx(stored, abs=2e-3)
+    with Image.open(image) as picture:
+        tall = picture.resize((300, 900))
+    assert loaded.predict(tall).feature_maps.shape == (16, 5)
+
+    # other weights of the same layout are refused
+    torch.save(PUBLISHED["dino-vits16"].random(seed=1), weights / FILE)
+    other = cli(*infer)
+    assert other.exit_code == 1
+    assert "its predictions would be meaningless. Name the checkpoint" in other.output
+    with pytest.raises(DataError, match="but the weights here are"):
+        load_model(model, weights / FILE)
+    shutil.rmtree(weights)
+    assert FILE in cli(*infer).output
