@@ -8,8 +8,9 @@ import math
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from published import Vit
 from torch import Tensor
+
+from published import Vit
 
 Floats = NDArray[np.float64]
 

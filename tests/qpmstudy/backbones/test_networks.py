@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 from plain_vit import plain_tokens
-from published import PUBLISHED, Vit
 from torch import Tensor
 from torchvision.models import resnet50
 
+from published import PUBLISHED, Vit
 from qpmstudy.backbones.catalogue import CATALOGUE, Entry
 from qpmstudy.backbones.networks import build, fill, tokens_of
 
