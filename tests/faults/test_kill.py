@@ -174,7 +174,7 @@ def test_killed_solve_loses_neither_its_token_nor_the_study(embedded: Path, tmp_
     out, err = process.communicate(timeout=400)
     assert process.returncode == 0, err + out
     rows = pq.read_table(mine / "smoke" / "results").to_pylist()
-    assert {row["seed"]: row["state"] for row in rows} == {0: "COMPLETE", 1: "COMPLETE"}
+    assert {row["seed"]: row["status"] for row in rows} == {0: "COMPLETE", 1: "COMPLETE"}
 
 
 def test_second_driver_is_refused_while_the_first_runs(embedded: Path, tmp_path: Path) -> None:
