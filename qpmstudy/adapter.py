@@ -15,14 +15,16 @@ avg_pooling, normal, mean_avg_pooling and concat; its max_pooling takes the mean
 import math
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from typing import cast, get_args
+from typing import ClassVar, cast, get_args
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from qpmstudy.config import InputName, PoolingName
+from qpmstudy.adapters import BaseAdapter, Shape
+from qpmstudy.config import AdapterConfig, InputName, PoolingName
+from qpmstudy.embeddings import Embeddings
 from qpmstudy.errors import ConfigError
 from qpmstudy.fused import Buffers, fused_layers
 
@@ -52,9 +54,10 @@ class Layer(nn.Module):
 
 
 @dataclass(frozen=True)
-class AdapterShape:
+class AdapterShape(Shape):
     """What an adapter is built from, besides its weights. Without layers F is D (concat: 2 D)."""
 
+    kind: ClassVar[str] = "mlp"
     in_dim: int
     hidden: int
     features: int
@@ -69,13 +72,20 @@ class AdapterShape:
         """Return the channels of what the first layer gets, and that F is without layers."""
         return self.in_dim * (2 if self.input == "concat" else 1)
 
+    def build(self, generator: torch.Generator | None = None) -> "Adapter":
+        """Return such an adapter on the CPU, its weights drawn from `generator`."""
+        return Adapter(**asdict(self), generator=generator)
 
-class Adapter(nn.Module):
+
+class Adapter(BaseAdapter):
     """MLP on every token; its last activations are the feature maps (paper section 3).
 
     Tokens of all images are one (B * T, D) matrix: torch's batch normalisation of that layout
     took 0.9 ms (B=16, P=256, D=64; forward and backward, one core), 2.7 ms as (B, D, P).
     """
+
+    shape_class = AdapterShape
+    shape: AdapterShape
 
     def __init__(
         self,
@@ -104,11 +114,18 @@ class Adapter(nn.Module):
             Layer(inputs, outputs, generator) for inputs, outputs in pairwise(widths[: depth + 1])
         )
         self.features = features
+        self.reads_cls = input != "patches" or cls_statistics
 
-    @property
-    def reads_cls(self) -> bool:
-        """Return whether `forward` takes each image's CLS token behind its patches."""
-        return self.shape.input != "patches" or self.shape.cls_statistics
+    @classmethod
+    def configured(
+        cls, config: AdapterConfig, embeddings: Embeddings, generator: torch.Generator
+    ) -> "Adapter":
+        """Return the adapter configured, for the embeddings' tokens; without layers F is theirs."""
+        sizes = (embeddings.dim, config.hidden, config.features, config.depth)
+        shape = AdapterShape(*sizes, config.input, config.pooling, config.cls_statistics)
+        if not shape.depth:
+            shape = replace(shape, features=shape.token_dim)
+        return cls(**asdict(shape), generator=generator)
 
     def normalised(self, tokens: int) -> int:
         """Return how many of an image's `tokens` pass the layers and count in batch norm."""
@@ -162,19 +179,13 @@ class Adapter(nn.Module):
                 "Adapter.select: the features of an adapter of depth 0 are the backbone's own "
                 "channels, and no layer computes fewer. Use a depth of at least 1."
             )
-        chosen = indices.tolist()
-        in_range = all(0 <= index < self.features for index in chosen)
-        if not chosen or not in_range or len(set(chosen)) < len(chosen):
-            raise ConfigError(
-                f"Adapter.select: needs distinct indices in 0..{self.features - 1}, got {chosen}. "
-                "Was the selection made for an adapter with another number of features?"
-            )
+        chosen = self.check_indices(indices)
         last = f"layers.{self.shape.depth - 1}."
         state = {
             name: value[indices] if name.startswith(last) and value.ndim else value
             for name, value in self.state_dict().items()
         }
-        copy = Adapter(**asdict(replace(self.shape, features=len(chosen))))
+        copy = type(self)(**asdict(replace(self.shape, features=len(chosen))))
         copy.to(next(self.parameters())).load_state_dict(state)
         return copy.train(self.training)
 

@@ -4,6 +4,7 @@ n images, T tokens (P patches, and CLS last where it is asked for), D channels.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,6 +19,33 @@ LOADED_AT_ONCE = 256  # images
 
 Batch = tuple[Tensor, Tensor]
 """Tokens (b, T, D) float32 and labels (b,)."""
+
+
+@dataclass(frozen=True)
+class LabelledTokens:
+    """The images of one part of a split: where their tokens are and what they show."""
+
+    embeddings: Embeddings
+    index: Int64[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def batch(
+        self, positions: Int64[np.ndarray, " b"], device: torch.device, cls: bool = False
+    ) -> Batch:
+        """Return tokens (b, T, D) float32 and labels (b,) of the images at `positions`.
+
+        With `cls` each image's CLS token follows its patches: T = P + 1.
+        """
+        chosen = self.index[positions]
+        tokens = self.embeddings.tokens(chosen, cls=cls).to(device).float()
+        return tokens, torch.from_numpy(self.embeddings.labels[chosen]).to(device)
+
+    def batches(self, size: int, device: torch.device, cls: bool = False) -> Iterator[Batch]:
+        """Iterate over all images in order, in batches of at most `size`."""
+        for start in range(0, len(self), size):
+            yield self.batch(np.arange(start, min(start + size, len(self))), device, cls)
 
 
 class Feed:

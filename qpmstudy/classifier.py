@@ -4,14 +4,13 @@ Symbols: B images, T tokens of each, P patches, D channels, N_f features, C clas
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from qpmstudy.adapter import Adapter, AdapterShape
+from qpmstudy.adapters import BaseAdapter, Shape
 from qpmstudy.errors import DataError
 from qpmstudy.heads import DenseHead, SparseHead
 
@@ -27,7 +26,7 @@ class Output(NamedTuple):
 class Classifier(nn.Module):
     """Adapter and head. `forward(tokens (B, T, D)) -> Output`; T as the adapter reads them."""
 
-    def __init__(self, adapter: Adapter, head: DenseHead | SparseHead) -> None:
+    def __init__(self, adapter: BaseAdapter, head: DenseHead | SparseHead) -> None:
         super().__init__()
         self.adapter = adapter
         self.head = head
@@ -50,7 +49,7 @@ class Classifier(nn.Module):
         }
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor], shape: AdapterShape) -> "Classifier":
+    def from_tensors(cls, tensors: Mapping[str, Tensor], shape: Shape) -> "Classifier":
         """Rebuild a classifier in evaluation mode; the kind of head follows from its tensors.
 
         Raises:
@@ -59,7 +58,7 @@ class Classifier(nn.Module):
         prefix = "classifier."
         state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
         generator = torch.Generator().manual_seed(0)
-        adapter = Adapter(**asdict(shape), generator=generator)
+        adapter = shape.build(generator)
         head: DenseHead | SparseHead
         try:
             if "head.mean" in state:
@@ -67,7 +66,7 @@ class Classifier(nn.Module):
                 head = SparseHead(weight, mean, std, state.get("head.bias"))
             else:
                 head = DenseHead(
-                    shape.features, len(state["head.weight"]), dropout=0.0, generator=generator
+                    adapter.features, len(state["head.weight"]), dropout=0.0, generator=generator
                 )
             model = cls(adapter, head)
             model.load_state_dict(state, strict=True)

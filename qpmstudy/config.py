@@ -27,6 +27,8 @@ SolverName = Literal["auto", "lagrangian", "gurobi", "highs"]
 InputName = Literal["patches", "cls", "both", "concat"]
 PoolingName = Literal["avg", "max"]
 MethodName = Literal["none", "qpm", "sldd", "qsenn"]
+AdapterName = Literal["mlp", "resnet50"]
+OptimizerName = Literal["schedulefree", "sgd"]
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,14 @@ class AdapterConfig:
 
     Without a layer the features are the tokens' own channels, and `hidden` and `features` say
     nothing. What `input` and `pooling` make of the tokens: `qpmstudy.adapter`.
+
+    The kind "resnet50" is a whole network, trained from a store of pixels: 2048 features, and
+    `depth`, `hidden` and `features` say nothing. It starts from weights drawn at random or from
+    torchvision's of ImageNet (`qpmstudy.resnet`: one file, known by its hash).
     """
 
+    kind: AdapterName = "mlp"
+    weights: Literal["random", "imagenet"] = "random"
     depth: Annotated[int, Range(ge=0, le=32)] = 4
     hidden: Count = 2048
     features: Annotated[int, Range(ge=2)] = 512
@@ -62,8 +70,13 @@ class AdapterConfig:
 
 @dataclass(frozen=True)
 class DenseConfig:
-    """Dense phase: adapter and linear head trained together."""
+    """Dense phase: adapter and linear head trained together.
 
+    What "sgd" adds, momentum and a rate that falls in steps, is published with QPM
+    (`qpmstudy.optimizers`).
+    """
+
+    optimizer: OptimizerName = "schedulefree"
     epochs: Count = 40
     batch: Count = 32
     lr: Rate = 1e-3
@@ -99,6 +112,7 @@ class FinetuneConfig:
     Q-SENN; in the code of the DINO-QPM paper every round has all the `epochs`, 25).
     """
 
+    optimizer: OptimizerName = "schedulefree"
     epochs: Count = 50
     early_epochs: Count = 10
     batch: Count = 32
@@ -153,19 +167,34 @@ COMBINED = frozenset(
     {
         *("adapter.depth", "adapter.features", "adapter.input", "adapter.pooling"),
         *("adapter.cls_statistics", "select.method", "select.features", "select.per_class"),
-        "finetune.standardise",
+        *("finetune.standardise", "embeddings.backbone", "adapter.kind", "adapter.weights"),
+        *("dense.optimizer", "finetune.optimizer"),
     }
 )
 """The values that `contradictions` has a rule for."""
 
 
+PIXELS = ("pixels", "pixels-112")
+"""The backbones that a network can be trained from."""
+
+RESNET_FEATURES = 2048
+"""What a ResNet-50's last stage gives, whatever `adapter.features` is."""
+
+
 def contradictions(config: PipelineConfig) -> list[str]:
     """Return every rule between values that a configuration breaks, each as a sentence."""
-    problems = _adapter_contradictions(config.adapter)
     adapter, select = config.adapter, config.select
+    resnet = adapter.kind == "resnet50"
+    problems = _resnet_contradictions(config) if resnet else _mlp_contradictions(adapter)
     if select.method == "none":
         return problems
-    if adapter.depth == 0:
+    if resnet:
+        if select.features > RESNET_FEATURES:
+            problems.append(
+                f"select.features = {select.features} is more than the {RESNET_FEATURES} that "
+                "adapter.kind = resnet50 has to select from"
+            )
+    elif adapter.depth == 0:
         problems.append(
             f"adapter.depth = 0 leaves nothing to fine-tune after select.method = "
             f"{select.method}: set select.method: none, or a depth of at least 1"
@@ -188,8 +217,13 @@ def contradictions(config: PipelineConfig) -> list[str]:
     return problems
 
 
-def _adapter_contradictions(adapter: AdapterConfig) -> list[str]:
+def _mlp_contradictions(adapter: AdapterConfig) -> list[str]:
     problems = []
+    if adapter.weights != "random":
+        problems.append(
+            f"adapter.weights = {adapter.weights}, but nobody publishes weights of adapter.kind = "
+            "mlp: leave it at random"
+        )
     if adapter.input == "cls" and adapter.pooling != "avg":
         problems.append(
             f"adapter.pooling = {adapter.pooling}, but with adapter.input = cls nothing is "
@@ -200,4 +234,29 @@ def _adapter_contradictions(adapter: AdapterConfig) -> list[str]:
             "adapter.cls_statistics = True is for adapter.input = patches with a depth of at "
             f"least 1, not for {adapter.input} with depth {adapter.depth}"
         )
+    return problems
+
+
+def _resnet_contradictions(config: PipelineConfig) -> list[str]:
+    adapter, backbone = config.adapter, config.embeddings.backbone
+    problems = []
+    if backbone not in PIXELS:
+        problems.append(
+            f"adapter.kind = resnet50 is trained from pixels, but embeddings.backbone = {backbone}:"
+            f" set one of {', '.join(PIXELS)}"
+        )
+    if (adapter.input, adapter.pooling, adapter.cls_statistics) != ("patches", "avg", False):
+        problems.append(
+            "adapter.kind = resnet50 averages its own maps: leave adapter.input at patches, "
+            f"adapter.pooling at avg and adapter.cls_statistics at False, not {adapter.input}, "
+            f"{adapter.pooling} and {adapter.cls_statistics}"
+        )
+    phases = {"dense": config.dense.optimizer, "finetune": config.finetune.optimizer}
+    if config.select.method == "none":
+        phases.pop("finetune")
+    problems += [
+        f"{phase}.optimizer = {optimizer}, but adapter.kind = resnet50 is trained with sgd: set it"
+        for phase, optimizer in phases.items()
+        if optimizer != "sgd"
+    ]
     return problems

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from qpmstudy.adapter import AdapterShape
+from qpmstudy.adapters import read_shape
 from qpmstudy.backbones import open_backbone
 from qpmstudy.classifier import Classifier
 from qpmstudy.errors import ConfigError, DataError
@@ -75,7 +75,7 @@ def load_model(folder: Path, weights: Path | None = None) -> InterpretableModel:
         tensors: dict[str, Tensor] = load_file(folder / "model.safetensors")
     except SafetensorError as error:
         raise DataError(f"{folder / 'model.safetensors'} cannot be read: {error}.") from error
-    classifier = Classifier.from_tensors(tensors, AdapterShape(**record["shape"]))
+    classifier = Classifier.from_tensors(tensors, read_shape(record["shape"]))
     wanted = record["backbone"]
     backbone = open_backbone(wanted["name"], weights)
     if backbone.weight_hash != wanted["weight_hash"]:

@@ -4,12 +4,14 @@ AdamWScheduleFree keeps two sets of weights: the gradient is taken at y (`optimi
 the model that is used is the average x (`optimizer.eval()`). Batch-norm statistics gathered
 while training belong to y, so they are estimated anew at x before anything is evaluated
 (as the authors of schedule-free advise; "The Road Less Scheduled", arXiv 2405.15682).
+SGD keeps one set of weights, to which running statistics belong as they are.
 """
 
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,19 +19,19 @@ from jaxtyping import Int64
 from schedulefree import AdamWScheduleFree
 from torch import Tensor
 from torch.nn import functional
+from torch.optim.lr_scheduler import StepLR
 
-from qpmstudy.batches import Batch, Feed
+from qpmstudy.adapter import Adapter
+from qpmstudy.batches import Batch, Feed, LabelledTokens
 from qpmstudy.classifier import Classifier, Output
-from qpmstudy.embeddings import Embeddings
-from qpmstudy.errors import NonFiniteError
+from qpmstudy.errors import ConfigError, NonFiniteError
 from qpmstudy.fused import Buffers
 from qpmstudy.losses import diversity_loss, l1_feature_maps, l1_feature_vector
+from qpmstudy.optimizers import SteppedSGD, stepped_sgd
 from qpmstudy.recalibration import recalibrate_batch_norm
 
 # Images that re-estimate batch norm for the accuracy curve; the final estimate uses all.
 CURVE_IMAGES = 128
-# Batches without gradients; statistics of later layers come closer to exact the larger they are.
-LARGE_BATCH = 256
 
 Record = dict[str, float]
 EpochListener = Callable[[Record], None]
@@ -37,7 +39,10 @@ EpochListener = Callable[[Record], None]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Hyperparameters of one phase. Total loss = CE + div L_div + l1_fm L1-FM + l1_fv L1-FV."""
+    """Hyperparameters of one phase. Total loss = CE + div L_div + l1_fm L1-FM + l1_fv L1-FV.
+
+    Without `sgd` the optimiser is AdamWScheduleFree.
+    """
 
     epochs: int
     batch: int
@@ -46,33 +51,7 @@ class Recipe:
     div: float
     l1_fm: float = 0.0
     l1_fv: float = 0.0
-
-
-@dataclass(frozen=True)
-class LabelledTokens:
-    """The images of one part of a split: where their tokens are and what they show."""
-
-    embeddings: Embeddings
-    index: Int64[np.ndarray, " n"]
-
-    def __len__(self) -> int:
-        return len(self.index)
-
-    def batch(
-        self, positions: Int64[np.ndarray, " b"], device: torch.device, cls: bool = False
-    ) -> Batch:
-        """Return tokens (b, T, D) float32 and labels (b,) of the images at `positions`.
-
-        With `cls` each image's CLS token follows its patches: T = P + 1.
-        """
-        chosen = self.index[positions]
-        tokens = self.embeddings.tokens(chosen, cls=cls).to(device).float()
-        return tokens, torch.from_numpy(self.embeddings.labels[chosen]).to(device)
-
-    def batches(self, size: int, device: torch.device, cls: bool = False) -> Iterator[Batch]:
-        """Iterate over all images in order, in batches of at most `size`."""
-        for start in range(0, len(self), size):
-            yield self.batch(np.arange(start, min(start + size, len(self))), device, cls)
+    sgd: SteppedSGD | None = None
 
 
 def losses(output: Output, weight: Tensor, labels: Tensor, recipe: Recipe) -> dict[str, Tensor]:
@@ -109,9 +88,10 @@ def train(
 
     Args:
         model: on the device to train on.
-        data: training images; shuffled every epoch from `seed`.
+        data: training images; shuffled every epoch from `seed`, and changed at random where the
+            adapter is trained on such.
         recipe: hyperparameters of the phase.
-        seed: decides the order of the batches.
+        seed: decides the order of the batches and what is random about them.
         validation: images for the accuracy curve; none are touched otherwise.
         on_epoch: called with the record of each epoch as it ends.
 
@@ -128,12 +108,15 @@ def train(
     feed = Feed(data.embeddings, data.index, device, cls)
     watched = Feed(data.embeddings, validation.index, device, cls) if validation else None
     loop = Loop(model, recipe)
-    rng = np.random.default_rng([seed, 0x7EA1])
+    rng, noise = (np.random.default_rng([seed, purpose]) for purpose in (0x7EA1, 0xA06))
     history = []
-    with _tensor_cores(device):
+    with _gpu_arithmetic(device):
         for epoch in range(1, recipe.epochs + 1):
             start = time.perf_counter()
-            record = loop.epoch(feed.batches(recipe.batch, rng.permutation(len(feed))))
+            batches = feed.batches(recipe.batch, rng.permutation(len(feed)))
+            record = loop.epoch(
+                (model.adapter.augmented(tokens, noise), labels) for tokens, labels in batches
+            )
             seconds = time.perf_counter() - start
             if not np.isfinite(record["loss"]):
                 raise NonFiniteError(
@@ -145,13 +128,15 @@ def train(
                 record["validation_accuracy"] = _accuracy(model, watched)
             record |= {
                 "epoch": epoch,
-                "lr": float(loop.optimizer.param_groups[0]["scheduled_lr"]),
+                "lr": loop.rate(),
                 "seconds": seconds,
                 "time": time.time(),
             }
             history.append(record)
             if on_epoch:
                 on_epoch(record)
+            if loop.schedule:
+                loop.schedule.step()
         loop.average(feed, limit=len(feed))
     broken = [name for name, value in model.state_dict().items() if not value.isfinite().all()]
     if broken:  # by the very last step, whose loss nobody computes
@@ -165,14 +150,30 @@ def train(
 class Loop:
     """One model under training: its optimiser and the memory that its steps share.
 
-    `epoch` leaves the model at y and in training mode, `average` at x and ready for use.
+    `epoch` leaves the model at y and in training mode, `average` at x and ready for use; for SGD,
+    which has a `schedule`, x is y.
     """
 
+    optimizer: Any
+    schedule: StepLR | None
+
     def __init__(self, model: Classifier, recipe: Recipe) -> None:
+        """Raises ConfigError for a network whose batch norm nothing can estimate anew."""
         self.model, self.recipe = model, recipe
-        self.optimizer = AdamWScheduleFree(
-            model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
-        )
+        if recipe.sgd:
+            self.optimizer, self.schedule = stepped_sgd(
+                recipe.sgd, model, recipe.lr, recipe.weight_decay, recipe.epochs
+            )
+        else:
+            if not isinstance(model.adapter, Adapter):
+                raise ConfigError(
+                    f"The schedule-free optimiser trains the adapter mlp alone, not "
+                    f"{model.adapter.shape.kind}: set dense.optimizer and finetune.optimizer: sgd."
+                )
+            self.schedule = None
+            self.optimizer = AdamWScheduleFree(
+                model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay
+            )
         self._device = next(model.parameters()).device
         # A GPU's own batch norm is as fast as memory allows, and its allocator keeps memory.
         self._buffers = Buffers() if self._device.type == "cpu" else None
@@ -180,7 +181,8 @@ class Loop:
     def epoch(self, batches: Iterable[Batch]) -> Record:
         """Take a step for each batch; return the means of all losses over the images."""
         self.model.train()
-        self.optimizer.train()
+        if not self.schedule:
+            self.optimizer.train()
         sums: dict[str, Tensor] = {}
         images = 0
         for tokens, labels in batches:
@@ -199,23 +201,35 @@ class Loop:
 
     def average(self, feed: Feed, limit: int) -> None:
         """Go to the averaged weights, with batch norm estimated there on up to `limit` images."""
-        self.optimizer.eval()
-        batches = feed.batches(LARGE_BATCH, _spread(len(feed), limit))
         adapter = self.model.adapter
-        recalibrate_batch_norm(adapter, (tokens for tokens, _ in batches), self._buffers)
+        if not self.schedule:
+            assert isinstance(adapter, Adapter)
+            self.optimizer.eval()
+            # Statistics of later layers come closer to exact the larger the batches are.
+            batches = feed.batches(adapter.large_batch, _spread(len(feed), limit))
+            recalibrate_batch_norm(adapter, (tokens for tokens, _ in batches), self._buffers)
         self.model.eval()
+
+    def rate(self) -> float:
+        """Return the adapter's learning rate in the last step."""
+        return float(self.optimizer.param_groups[0]["lr" if self.schedule else "scheduled_lr"])
 
 
 @contextmanager
-def _tensor_cores(device: torch.device) -> Iterator[None]:
-    """Let a GPU multiply in TF32: sums in float32, of factors rounded to 10 bits."""
-    before = torch.get_float32_matmul_precision()
+def _gpu_arithmetic(device: torch.device) -> Iterator[None]:
+    """Let a GPU multiply in TF32: sums in float32, of factors rounded to 10 bits.
+
+    Of convolutions it takes those that give the same numbers every time.
+    """
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.deterministic
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.deterministic = True
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        torch.set_float32_matmul_precision(before[0])
+        torch.backends.cudnn.deterministic = before[1]
 
 
 def _hint(recipe: Recipe) -> str:
@@ -235,6 +249,6 @@ def _spread(count: int, limit: int) -> Int64[np.ndarray, " m"]:
 @torch.inference_mode()
 def _accuracy(model: Classifier, feed: Feed) -> float:
     hits = torch.zeros((), dtype=torch.int64, device=model.weight.device)
-    for tokens, labels in feed.batches(LARGE_BATCH):
+    for tokens, labels in feed.batches(model.adapter.large_batch):
         hits += (model(tokens).logits.argmax(1) == labels).sum()
     return int(hits) / len(feed)

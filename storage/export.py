@@ -134,8 +134,8 @@ def _card(record: Mapping[str, Any], spec: StudySpec) -> str:
         f"# {record['name']}",
         "",
         f"{METHODS.get(method).title} classifier of {len(record['class_names'])} classes by "
-        f"{len(record['selected'])} features, {_a_class(record['classes'])}, on frozen "
-        f"`{record['backbone']['name']}` embeddings of `{record['dataset']}`.",
+        f"{len(record['selected'])} features, {_a_class(record['classes'])}, {_basis(record)} "
+        f"of `{record['dataset']}`.",
         "",
         "| split | " + " | ".join(METRICS_SHOWN) + " |",
         "|---|" + "---|" * len(METRICS_SHOWN),
@@ -166,6 +166,13 @@ def _card(record: Mapping[str, Any], spec: StudySpec) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _basis(record: Mapping[str, Any]) -> str:
+    backbone = f"`{record['backbone']['name']}`"
+    if record["configuration"]["adapter.kind"] == "resnet50":
+        return f"a ResNet-50 trained end to end on {backbone}"
+    return f"on frozen {backbone} embeddings"
 
 
 def _a_class(classes: Mapping[str, list[int]]) -> str:

@@ -5,10 +5,10 @@ Whole numbers from 0 to 255 are exact in the half precision that a store has.
 
 import hashlib
 import json
+import math
 from pathlib import Path
 
-import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Real, UInt8
 from torch import Tensor
 
 from qpmstudy.backbones.base import Backbone
@@ -43,8 +43,34 @@ class Pixels(Backbone):
         self, images: Float[Tensor, "B 3 side side"]
     ) -> tuple[Float[Tensor, "B P 192"], Float[Tensor, "B 192"]]:
         """Return the patches, row-major, each in the order of `LAYOUT`, and their mean."""
-        patches = torch.nn.functional.unfold(images.cpu(), PATCH, stride=PATCH).mT.contiguous()
+        patches = patches_of(images.cpu())
         return patches, patches.mean(dim=1)
+
+
+def patches_of(images: Real[Tensor, "B 3 side side"]) -> Real[Tensor, "B P 192"]:
+    """Return the patches of square pictures, row-major, each in the order of `LAYOUT`."""
+    grid = images.shape[2] // PATCH
+    rows = images.unflatten(3, (grid, PATCH)).unflatten(2, (grid, PATCH))
+    patches: Tensor = rows.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+    return patches
+
+
+def pictures_of(patches: Real[Tensor, "B P D"]) -> Real[Tensor, "B 3 side side"]:
+    """Return the pictures that `patches_of` was given.
+
+    Raises:
+        ConfigError: these are no patches of square pictures.
+    """
+    _, count, dim = patches.shape
+    grid = math.isqrt(count)
+    if grid * grid != count or dim != Pixels.dim:
+        raise ConfigError(
+            f"{count} tokens of {dim} channels are no square picture: {Pixels.dim} channels in "
+            f"square grids are needed. Use a store of {' or '.join(SIDES)}."
+        )
+    rows = patches.unflatten(2, (3, PATCH, PATCH)).unflatten(1, (grid, grid))
+    pictures: Tensor = rows.permute(0, 3, 1, 4, 2, 5).flatten(4).flatten(2, 3)
+    return pictures
 
 
 def open_pixels(name: str, weights: Path | None) -> Pixels:

@@ -8,13 +8,13 @@ style.py         what they have in common
 
 from qpmstudy.plots.certificate import certificate_figure
 from qpmstudy.plots.front import FrontPoint, front_figure
-from qpmstudy.plots.table import Series, bars_figure, heat_figure, lines_figure
+from qpmstudy.plots.table import Series, dots_figure, heat_figure, lines_figure
 
 __all__ = [
     "FrontPoint",
     "Series",
-    "bars_figure",
     "certificate_figure",
+    "dots_figure",
     "front_figure",
     "heat_figure",
     "lines_figure",

@@ -1,4 +1,4 @@
-"""The paper's tables and figures: curves over a value, heat maps over two, bars over methods."""
+"""The paper's tables and figures: curves over a value, heat maps over two, dots over methods."""
 
 import math
 from collections.abc import Sequence
@@ -51,57 +51,65 @@ def lines_figure(
     return png(figure)
 
 
-def bars_figure(series: Sequence[Series], labels: Sequence[str], title: str, note: str) -> bytes:
-    """Return one panel a series with a bar a configuration; crosses are published values."""
+def dots_figure(series: Sequence[Series], labels: Sequence[str], title: str, note: str) -> bytes:
+    """Return one panel a series with a dot a configuration; bars are deviations, crosses published.
+
+    Dots, because what is compared often lies close together, far from 0 where bars would begin.
+    """
     figure, panels = _panels(series, title, note)
     at = np.arange(len(labels))
     for colour, axes, one in zip(_colours(series), panels, series, strict=True):
-        axes.barh(at, np.nan_to_num(one.values), color=colour, alpha=0.8, height=0.7)
-        axes.errorbar(
-            np.nan_to_num(one.values),
-            at,
-            xerr=np.nan_to_num(one.deviations),
-            fmt="none",
-            ecolor="black",
-            lw=1,
-        )
+        axes.errorbar(one.values, at, xerr=np.nan_to_num(one.deviations), fmt="o", color=colour)
         axes.plot(one.published, at, "x", color="black")
         axes.set_yticks(at, labels)
-        axes.invert_yaxis()
+        axes.set_ylim(len(labels) - 0.5, -0.5)
         axes.set_xlabel(one.name)
-        lowest = np.nanmin([*one.values, *one.published, math.inf])
-        if _ZOOM < lowest < math.inf:  # bars that all end far out are compared at their ends
-            axes.set_xlim(left=_ZOOM)
+        axes.grid(alpha=0.25)
     return png(figure)
 
 
 def heat_figure(
-    values: Float[np.ndarray, "Y X"],
+    maps: Sequence[tuple[str, Float[np.ndarray, "Y X"]]],
     names: tuple[str, str],
     ticks: tuple[Sequence[object], Sequence[object]],
     title: str,
     note: str,
 ) -> bytes:
-    """Return a heat map with the numbers in its cells; names and ticks are (x, y)."""
-    width, height = 2.2 + 0.9 * values.shape[1], 1.8 + 0.6 * values.shape[0]
-    figure = Figure(figsize=(max(width, 5.0), max(height, 3.2)), dpi=150, layout="constrained")
-    axes = figure.add_subplot()
-    axes.imshow(values, cmap="viridis", aspect="auto", origin="lower")
-    middle = (np.nanmin(values) + np.nanmax(values)) / 2
-    for (row, column), value in np.ndenumerate(values):
-        shade = "white" if value < middle else "black"
-        axes.text(column, row, f"{value:.1f}", ha="center", va="center", color=shade, fontsize=9)
-    axes.set_xticks(range(len(ticks[0])), list(map(str, ticks[0])))
-    axes.set_yticks(range(len(ticks[1])), list(map(str, ticks[1])))
-    axes.set_xlabel(names[0])
-    axes.set_ylabel(names[1])
+    """Return a heat map a metric, named, with the numbers in its cells; NaN leaves a cell empty.
+
+    Names and ticks of the axes are (x, y).
+    """
+    across, down = len(ticks[0]), len(ticks[1])
+    columns = min(2, len(maps))
+    rows = -(-len(maps) // columns)
+    figure = Figure(
+        figsize=(columns * max(1.4 + 0.8 * across, 4.5), 0.6 + rows * max(1.3 + 0.5 * down, 2.8)),
+        dpi=120,
+        layout="constrained",
+    )
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for unused in grid[len(maps) :]:
+        unused.remove()
+    for axes, (name, values) in zip(grid, maps, strict=False):
+        axes.imshow(values, cmap="viridis", aspect="auto", origin="lower")
+        middle = (np.nanmin(values) + np.nanmax(values)) / 2
+        for (row, column), value in np.ndenumerate(values):
+            if math.isnan(value):
+                continue
+            shade = "white" if value < middle else "black"
+            words = f"{value:.1f}"
+            axes.text(column, row, words, ha="center", va="center", color=shade, fontsize=9)
+        axes.set_xticks(range(across), list(map(str, ticks[0])))
+        axes.set_yticks(range(down), list(map(str, ticks[1])))
+        axes.set_xlabel(names[0])
+        axes.set_ylabel(names[1])
+        axes.set_title(name, fontsize=10)
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
-    axes.set_title(note, loc="right", fontsize=8, color="#555555")
+    figure.supxlabel(note, fontsize=8, color="#555555", x=0.99, ha="right")
     return png(figure)
 
 
 _WIDE = 30.0
-_ZOOM = 40.0
 
 
 def _colours(series: Sequence[Series]) -> list[str]:

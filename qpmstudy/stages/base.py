@@ -1,17 +1,18 @@
 """What goes into a stage and what comes out."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from qpmstudy.adapter import AdapterShape
+from qpmstudy.adapters import read_shape
+from qpmstudy.batches import LabelledTokens
 from qpmstudy.classifier import Classifier
 from qpmstudy.config import PipelineConfig
 from qpmstudy.embeddings import Embeddings
-from qpmstudy.training import EpochListener, LabelledTokens
+from qpmstudy.training import EpochListener
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class StageOutput:
         """Rebuild the classifier that this stage stored, in evaluation mode on the CPU."""
         shape = self.facts["shape"]
         assert isinstance(shape, dict)
-        return Classifier.from_tensors(self.tensors, AdapterShape(**shape))
+        return Classifier.from_tensors(self.tensors, read_shape(shape))
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,5 @@ def generator(seed: int, purpose: int) -> torch.Generator:
 @torch.inference_mode()
 def feature_vectors(model: Classifier, data: LabelledTokens) -> Float[Tensor, "n F"]:
     """Return the feature vectors of a model in evaluation mode, on the CPU."""
-    batches = data.batches(256, device(), model.adapter.reads_cls)
+    batches = data.batches(model.adapter.large_batch, device(), model.adapter.reads_cls)
     return torch.cat([model(tokens).feature_vector.cpu() for tokens, _ in batches])
-
-
-def shape_facts(shape: AdapterShape) -> dict[str, int]:
-    """Return the shape as facts, for `StageOutput.classifier` to rebuild from."""
-    return asdict(shape)

@@ -1,24 +1,22 @@
 """Dense phase: adapter and linear head, trained together on the training part."""
 
-from dataclasses import asdict, replace
-
 import numpy as np
 import torch
 
-from qpmstudy.adapter import Adapter, AdapterShape
+from qpmstudy.adapters import ADAPTERS
+from qpmstudy.batches import LabelledTokens
 from qpmstudy.classifier import Classifier
-from qpmstudy.config import AdapterConfig
 from qpmstudy.embeddings import stratified_split
 from qpmstudy.heads import DenseHead
+from qpmstudy.optimizers import DENSE_SGD
 from qpmstudy.stages.base import (
     StageContext,
     StageOutput,
     device,
     feature_vectors,
     generator,
-    shape_facts,
 )
-from qpmstudy.training import LabelledTokens, Recipe, train
+from qpmstudy.training import Recipe, train
 
 
 def dense(context: StageContext) -> StageOutput:
@@ -34,12 +32,12 @@ def dense(context: StageContext) -> StageOutput:
     first, second = stratified_split(embeddings.labels[pool], config.split.validation, context.seed)
     training = LabelledTokens(embeddings, pool[first])
     validation = LabelledTokens(embeddings, pool[second])
-    shape = adapter_shape(config.adapter, embeddings.dim)
     weights = generator(context.seed, purpose=1)
+    adapter = ADAPTERS.get(config.adapter.kind).configured(config.adapter, embeddings, weights)
     model = Classifier(
-        Adapter(**asdict(shape), generator=weights),
+        adapter,
         DenseHead(
-            shape.features,
+            adapter.features,
             len(embeddings.class_names),
             dropout=config.dense.dropout,
             generator=weights,
@@ -51,6 +49,7 @@ def dense(context: StageContext) -> StageOutput:
         lr=config.dense.lr,
         weight_decay=config.dense.weight_decay,
         div=config.dense.div,
+        sgd=DENSE_SGD if config.dense.optimizer == "sgd" else None,
     )
     history = train(model, training, recipe, context.seed, validation, context.on_epoch)
     return StageOutput(
@@ -61,11 +60,5 @@ def dense(context: StageContext) -> StageOutput:
             "features": feature_vectors(model, training),
             "labels": torch.from_numpy(np.ascontiguousarray(embeddings.labels[training.index])),
         },
-        facts={"shape": shape_facts(shape), "history": history},
+        facts={"shape": adapter.shape.facts(), "history": history},
     )
-
-
-def adapter_shape(config: AdapterConfig, dim: int) -> AdapterShape:
-    """Return the shape of the adapter configured, on tokens of `dim` channels."""
-    shape = AdapterShape(in_dim=dim, **asdict(config))
-    return shape if shape.depth else replace(shape, features=shape.token_dim)

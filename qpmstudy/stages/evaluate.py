@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from qpmstudy.batches import LabelledTokens
 from qpmstudy.classifier import Classifier
 from qpmstudy.metrics import (
     PatchContextualisationMean,
@@ -27,7 +28,6 @@ from qpmstudy.metrics import (
     dead_features,
 )
 from qpmstudy.stages.base import StageContext, StageOutput, device
-from qpmstudy.training import LabelledTokens
 
 SPLIT_METRICS = (
     *("accuracy", "plausibility", "plausibility_shifted", "empty_maps", "sid"),
@@ -144,8 +144,9 @@ def _measure(model: Classifier, data: LabelledTokens, k: int) -> _Pass:
     # given back (2.6 GB instead of 1.1 GB at CUB's size).
     scores = torch.empty(len(data), classes)
     features, peaks = torch.empty(len(data), width), torch.empty(len(data), width)
-    for start in range(0, len(data), BATCH):
-        positions = np.arange(start, min(start + BATCH, len(data)))
+    size = min(BATCH, model.adapter.large_batch)
+    for start in range(0, len(data), size):
+        positions = np.arange(start, min(start + size, len(data)))
         images = data.index[positions]
         tokens, _ = data.batch(positions, device(), model.adapter.reads_cls)
         output = model(tokens)

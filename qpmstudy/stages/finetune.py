@@ -9,6 +9,7 @@ from torch import Tensor
 from qpmstudy.classifier import Classifier
 from qpmstudy.config import FinetuneConfig
 from qpmstudy.heads import FeatureDropout, SparseHead
+from qpmstudy.optimizers import FINETUNE_SGD
 from qpmstudy.selection.methods import METHODS, Method
 from qpmstudy.stages.base import (
     StageContext,
@@ -16,7 +17,6 @@ from qpmstudy.stages.base import (
     device,
     feature_vectors,
     generator,
-    shape_facts,
 )
 from qpmstudy.training import Recipe, Record, train
 
@@ -72,7 +72,7 @@ def finetune(context: StageContext) -> StageOutput:
             "selected": selected,
         },
         facts={
-            "shape": shape_facts(model.adapter.shape),
+            "shape": model.adapter.shape.facts(),
             "history": history,
         },
     )
@@ -92,6 +92,7 @@ def recipes(config: FinetuneConfig, method: Method) -> list[Recipe]:
         div=config.div,
         l1_fm=config.l1_fm,
         l1_fv=config.l1_fv,
+        sgd=FINETUNE_SGD if config.optimizer == "sgd" else None,
     )
     early = replace(last, epochs=min(config.early_epochs, config.epochs))
     rounds = [*[early] * (method.rounds - 1), last]

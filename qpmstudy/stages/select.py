@@ -128,7 +128,8 @@ def _finite(value: float) -> float | None:
 @torch.inference_mode()
 def _locality_bias(context: StageContext) -> Float64[np.ndarray, " F"]:
     model = context.inputs["dense"].classifier().to(device())
-    batches = context.part("train").batches(BATCH, device(), model.adapter.reads_cls)
+    size = min(BATCH, model.adapter.large_batch)
+    batches = context.part("train").batches(size, device(), model.adapter.reads_cls)
     outputs = (model(tokens) for tokens, _ in batches)
     maps_and_vectors = ((output.feature_maps, output.feature_vector) for output in outputs)
     return locality_bias(maps_and_vectors, context.embeddings.grid)

@@ -120,3 +120,43 @@ def test_contradictions_between_inputs_and_methods(
     found = contradictions(with_values(PipelineConfig(), values))
     assert len(found) == (wrong is not None)
     assert all(re.match(wrong or "", line) for line in found)
+
+
+RESNET: dict[str, object] = {
+    **{"adapter.kind": "resnet50", "embeddings.backbone": "pixels"},
+    **{"dense.optimizer": "sgd", "finetune.optimizer": "sgd"},
+}
+
+
+@pytest.mark.parametrize(
+    ("values", "wrong"),
+    [
+        (RESNET, None),
+        (RESNET | {"adapter.weights": "imagenet", "embeddings.backbone": "pixels-112"}, None),
+        (RESNET | {"select.features": 600}, None),  # adapter.features = 512 say nothing
+        (RESNET | {"adapter.depth": 0}, None),  # nor does the depth
+        (RESNET | {"select.features": 2049}, "select.features = 2049 is more than the 2048"),
+        (
+            RESNET | {"embeddings.backbone": "patch-descriptor"},
+            "adapter.kind = resnet50 is trained from pixels, but embeddings.backbone = patch-des",
+        ),
+        (
+            RESNET | {"adapter.input": "cls"},
+            "adapter.kind = resnet50 averages its own maps: .* cls",
+        ),
+        (RESNET | {"adapter.pooling": "max"}, ".* averages its own maps: .* not patches, max and"),
+        (RESNET | {"dense.optimizer": "schedulefree"}, "dense.optimizer = schedulefree, but"),
+        (RESNET | {"finetune.optimizer": "schedulefree"}, "finetune.optimizer = schedulefree, but"),
+        (RESNET | {"finetune.optimizer": "schedulefree", "select.method": "none"}, None),
+        ({"adapter.weights": "imagenet"}, "adapter.weights = imagenet, but nobody publishes"),
+        ({"dense.optimizer": "sgd"}, None),
+        ({"embeddings.backbone": "pixels"}, None),
+    ],
+)
+def test_contradictions_of_a_network_trained_from_pixels(
+    values: dict[str, object], wrong: str | None
+) -> None:
+    assert values.keys() <= COMBINED
+    found = contradictions(with_values(PipelineConfig(), values))
+    assert len(found) == (wrong is not None)
+    assert all(re.match(wrong or "", line) for line in found)

@@ -19,13 +19,14 @@ from schedulefree import AdamWScheduleFree
 
 from qpmstudy import training
 from qpmstudy.adapter import Adapter
+from qpmstudy.batches import LabelledTokens
 from qpmstudy.classifier import Classifier, Output
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.errors import NonFiniteError
 from qpmstudy.fused import Buffers
 from qpmstudy.heads import DenseHead
 from qpmstudy.losses import diversity_loss, l1_feature_maps, l1_feature_vector
-from qpmstudy.training import LabelledTokens, Recipe, losses, train
+from qpmstudy.training import Recipe, losses, train
 
 ROOT = Path(__file__).parents[2]
 RECIPE = Recipe(epochs=3, batch=16, lr=5e-2, weight_decay=1e-3, div=0.5, l1_fm=0.1)

@@ -15,9 +15,9 @@ from PIL import Image
 from cli import main
 from dataset_layouts import make_cub
 from published import PUBLISHED
+from qpmstudy.batches import LabelledTokens
 from qpmstudy.errors import DataError
 from qpmstudy.exported import load_model
-from qpmstudy.training import LabelledTokens
 from storage.embeddings import open_store
 from storage.export import export_study
 from storage.layout import StorageRoot

@@ -124,3 +124,46 @@ def test_curves_and_heat_maps_are_drawn(tmp_path: Path, space: dict[str, Any]) -
     with Image.open(picture) as image:
         assert image.format == "PNG"
         assert len(set(image.convert("RGB").resize((64, 64)).get_flattened_data())) > 8
+
+
+def test_a_metric_that_a_dataset_lacks_is_a_dash_and_has_no_panel(tmp_path: Path) -> None:
+    metrics = ["test_accuracy", "test_plausibility"]
+    spec = study(table={"paper": "Table 1", "metrics": metrics})
+    some = rows(spec, {"test_accuracy": (0.8, 0.9), "test_plausibility": (0.7, 0.8)})
+    whole = write_table(make_table(some, spec), tmp_path)[-1].read_bytes()
+    for row in some:
+        if row["embeddings.dataset"] == "cub2011":
+            row["test_plausibility"] = None
+    table = make_table(some, spec)
+    assert text(table.cells[0][1], table.columns[1]) == "- (95.0)"
+    assert text(table.cells[0][3], table.columns[3]) == "75.0 ±7.1"
+    fewer = write_table(table, tmp_path)[-1]
+    with Image.open(fewer) as image, Image.open(io.BytesIO(whole)) as before:
+        assert image.width * image.height < before.width * before.height
+    for row in some:
+        row["test_accuracy"] = row["test_plausibility"] = None
+    with pytest.raises(DataError, match="are all undefined"):
+        write_table(make_table(some, spec), tmp_path)
+
+
+def test_there_is_a_heat_map_for_every_metric_of_every_dataset(tmp_path: Path) -> None:
+    space = {
+        "embeddings.dataset": {"values": ["cub2011", "stanford-cars"]},
+        "select.features": {"values": [30, 40, 50]},
+        "select.per_class": {"values": [3, 4]},
+    }
+    sizes = []
+    for metrics in (["test_accuracy"], ["test_accuracy", "dead_features"]):
+        spec = study(space=space, table={"metrics": metrics})
+        picture = write_table(make_table(rows(spec, ROWS), spec), tmp_path)[-1]
+        with Image.open(picture) as image:
+            sizes.append(image.height)
+    assert sizes[1] > 1.8 * sizes[0]  # a second row of two
+
+
+def test_both_plausibilities_stand_beside_the_one_that_is_printed() -> None:
+    metrics = ["test_plausibility", "test_plausibility_shifted"]
+    spec = study(table={"paper": "Table 1", "metrics": metrics})
+    some = rows(spec, dict.fromkeys(metrics, (0.7, 0.8)))
+    texts = markdown(make_table(some, spec)).splitlines()
+    assert "| DINO-QPM | 75.0 ±7.1 (95.0) | 75.0 ±7.1 (95.0) | 75.0 ±7.1 |" in "\n".join(texts)

@@ -24,7 +24,6 @@ from qpmstudy.embeddings import Embeddings
 from qpmstudy.heads import DenseHead
 from qpmstudy.pipeline import run_stage
 from qpmstudy.stages import StageOutput
-from qpmstudy.stages.base import shape_facts
 
 STATUS = Path("/proc/self/status")
 DIFFERENT = 40
@@ -65,7 +64,7 @@ def trained(embeddings: Embeddings, features: int, hidden: int, depth: int) -> S
         "index.train": torch.from_numpy(embeddings.indices("train")),
         "index.validation": torch.empty(0, dtype=torch.int64),
     }
-    return StageOutput({**model.tensors(), **index}, {"shape": shape_facts(adapter.shape)})
+    return StageOutput({**model.tensors(), **index}, {"shape": adapter.shape.facts()})
 
 
 def peak() -> int:

@@ -84,10 +84,11 @@ def peak(case: Case) -> float:
 def measure(case: Case) -> list[tuple[float, float]]:
     """Train on noise and return (seconds, peak) of every epoch but the first."""
     from qpmstudy.adapter import Adapter
+    from qpmstudy.batches import LabelledTokens
     from qpmstudy.classifier import Classifier
     from qpmstudy.embeddings import Embeddings
     from qpmstudy.heads import DenseHead
-    from qpmstudy.training import LabelledTokens, Recipe, train
+    from qpmstudy.training import Recipe, train
 
     torch.set_num_threads(case.threads)
     rng = np.random.default_rng(0)

@@ -8,6 +8,8 @@ import torch
 from PIL import Image
 
 from qpmstudy.backbones import open_backbone
+from qpmstudy.backbones.pixels import SIDES, patches_of, pictures_of
+from qpmstudy.config import PIXELS
 from qpmstudy.errors import ConfigError
 
 
@@ -44,3 +46,26 @@ def test_sizes_have_hashes_of_their_own() -> None:
 def test_it_has_no_weights() -> None:
     with pytest.raises(ConfigError, match=r"'pixels' has no weights, but a\.pth was given"):
         open_backbone("pixels", Path("a.pth"))
+
+
+@pytest.mark.parametrize("grid", [1, 2, 3, 14])
+def test_pictures_and_patches_are_each_others_inverse(grid: int) -> None:
+    generator = torch.Generator().manual_seed(grid)
+    pictures = torch.randint(0, 256, (2, 3, 8 * grid, 8 * grid), generator=generator)
+    patches = patches_of(pictures)
+    assert patches.shape == (2, grid * grid, 192)
+    assert torch.equal(pictures_of(patches), pictures)
+    assert torch.equal(patches_of(pictures_of(patches)), patches)
+    unfolded = torch.nn.functional.unfold(pictures.double(), 8, stride=8).mT
+    assert torch.equal(patches.double(), unfolded)
+
+
+@pytest.mark.parametrize(("count", "dim"), [(12, 192), (16, 96)])
+def test_other_tokens_make_no_picture(count: int, dim: int) -> None:
+    expected = rf"{count} tokens of {dim} channels are no square picture.*Use a store of pixels or"
+    with pytest.raises(ConfigError, match=expected):
+        pictures_of(torch.zeros(1, count, dim))
+
+
+def test_the_configuration_knows_every_size() -> None:
+    assert set(PIXELS) == set(SIDES)
