@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 EXISTING = click.Path(exists=True, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
+WIDE = 160
+"""Columns of a table that goes into a file or another program."""
 
 
 def root_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -67,7 +69,8 @@ def console(stderr: bool = False) -> Console:
     """Return a console; its width is the terminal's, or fixed where there is none."""
     from rich.console import Console
 
-    return Console(stderr=stderr, soft_wrap=True)
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, soft_wrap=True, width=None if stream.isatty() else WIDE)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -191,13 +194,13 @@ def table(name: str, root: Path) -> None:
     value where the paper prints one. Writes table.md, table.csv and table.png into the study's
     folder.
     """
-    from cluster.tables import paper_table
+    from cluster.tables import paper_tables
     from storage.spec_file import stored_spec
     from storage.table import legend, make_table, write_table
 
     folder = storage_root(root).existing_study(name)
     made = make_table(folder.results.rows(), stored_spec(folder))
-    console().print(paper_table(made))
+    console().print(*paper_tables(made))
     click.echo(legend(made))
     for path in write_table(made, folder.path):
         click.echo(f"wrote {path}")

@@ -31,8 +31,12 @@ def joins_cluster() -> bool:
 def ray_session(verbose: bool, tokens: int = 0) -> Iterator[None]:
     """Connect to the cluster at RAY_ADDRESS, or run a local one for the length of the block.
 
-    `tokens` is how many Gurobi tokens a local one offers.
+    `tokens` is how many Gurobi tokens a local one offers. A process that is connected already
+    keeps its connection: launches inside one session share the session's workers.
     """
+    if ray.is_initialized():
+        yield
+        return
     address = os.environ.get("RAY_ADDRESS")
     # Tune logs a traceback for each lost trial; the launch reports those in a line of its own.
     level = logging.INFO if verbose else logging.CRITICAL

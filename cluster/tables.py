@@ -32,11 +32,13 @@ def front_table(
         pad_edge=False,
         padding=(0, 0, 0, 1),
     )
-    for name in ("", "trial", *short_names([parameter.name for parameter in spec.parameters])):
+    for name in ("", "trial"):
         table.add_column(name, no_wrap=True)
+    for name in short_names([parameter.name for parameter in spec.parameters]):
+        table.add_column(name)
     shown = [name for name in CONTEXT if name not in spec.objectives]
     for name in (*spec.objectives, *shown):
-        table.add_column(name.replace("_", "\n"), justify="right", no_wrap=True)
+        table.add_column(name.replace("_", "\n"), justify="right")
     first, way = next(iter(spec.objectives.items()))
     sign = -1 if way == "max" else 1
 
@@ -75,19 +77,24 @@ def caption(spec: StudySpec) -> str:
     return "; ".join(notes)
 
 
-def paper_table(made: PaperTable) -> Table:
-    """Return a table of the paper: configurations down, datasets and metrics across."""
-    several = len({column.dataset for column in made.columns}) > 1
-    table = Table(title=made.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in short_names(list(made.parameters)):
-        table.add_column(name, no_wrap=True)
-    for column in made.columns:
-        words = column.metric.removeprefix("test_").replace("_", "\n")
-        table.add_column(f"{column.dataset}\n{words}" if several else words, justify="right")
-    for labels, cells in zip(made.rows, made.cells, strict=True):
-        texts = [text(cell, column) for cell, column in zip(cells, made.columns, strict=True)]
-        table.add_row(*map(str, labels), *texts)
-    return table
+def paper_tables(made: PaperTable) -> list[Table]:
+    """Return a table of the paper, one a dataset: configurations down, metrics across."""
+    datasets = list(dict.fromkeys(column.dataset for column in made.columns))
+    tables = []
+    for dataset in datasets:
+        title = made.title if len(datasets) == 1 else f"{made.title} ({dataset})"
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        for name in short_names(list(made.parameters)):
+            table.add_column(name)
+        mine = [index for index, column in enumerate(made.columns) if column.dataset == dataset]
+        for index in mine:
+            words = made.columns[index].metric.removeprefix("test_").replace("_", "\n")
+            table.add_column(words, justify="right")
+        for labels, cells in zip(made.rows, made.cells, strict=True):
+            texts = [text(cells[index], made.columns[index]) for index in mine]
+            table.add_row(*map(str, labels), *texts)
+        tables.append(table)
+    return tables
 
 
 def status_lines(folder: StudyFolder, spec: StudySpec) -> tuple[list[str], list[Configuration]]:

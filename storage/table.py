@@ -18,7 +18,7 @@ import numpy as np
 from qpmstudy.errors import DataError
 from qpmstudy.files import write_bytes
 from qpmstudy.paper import PublishedValue, published
-from qpmstudy.plots import Series, bars_figure, heat_figure, lines_figure
+from qpmstudy.plots import Series, dots_figure, heat_figure, lines_figure
 from storage.results import Row
 from storage.study import StudySpec
 
@@ -114,16 +114,19 @@ def _cell(
         for row in rows
         if row[DATASET] == column.dataset
     ]
-    plain = column.metric.removeprefix("test_")
+    # the paper prints one Plausibility: its text has the one, its code the other
+    plain = column.metric.removeprefix("test_").removesuffix("_shifted")
     name = ", ".join(map(str, labels))
     matching = (
         value
         for value in known
         if (value.row, value.dataset, value.metric) == (name, column.dataset, plain)
     )
+    mean = statistics.fmean(numbers) if numbers else math.nan
+    spread = len(numbers) > 1 and not math.isnan(mean)  # stdev takes no NaN
     return Cell(
-        mean=statistics.fmean(numbers) if numbers else math.nan,
-        std=statistics.stdev(numbers) if len(numbers) > 1 else math.nan,
+        mean=mean,
+        std=statistics.stdev(numbers) if spread else math.nan,
         seeds=len(numbers),
         paper=next(matching, None),
     )
@@ -169,7 +172,7 @@ def legend(table: Table) -> str:
     if sources:
         notes.append(f"In parentheses the published value ({'; '.join(sorted(sources))}).")
     if any(column.dataset.startswith("birds") for column in table.columns):
-        notes.append("Synthetic birds and a patch descriptor: not comparable with CUB and DINOv2.")
+        notes.append("Synthetic birds: not comparable with CUB and DINOv2.")
     return " ".join(notes)
 
 
@@ -188,22 +191,30 @@ def comma_separated(table: Table) -> str:
 
 
 def picture(table: Table) -> bytes:
-    """Return a PNG: curves over one number, a heat map over two, bars over anything else."""
+    """Return a PNG: curves over one number, heat maps over two, dots over anything else.
+
+    A column without any number, such as Plausibility on a dataset without masks, has no panel.
+    """
     numeric = all(isinstance(value, int | float) for labels in table.rows for value in labels)
-    note = "mean and standard deviation over seeds; crosses: published"
+    series = _series(table)
+    note = "mean and standard deviation over seeds"
+    if any(cell.paper for cells in table.cells for cell in cells):
+        note += "; crosses: published"
     if numeric and len(table.parameters) == 1:
         x = [float(labels[0]) for labels in table.rows]
-        return lines_figure(_series(table), x, table.parameters[0], table.title, note)
+        return lines_figure(series, x, table.parameters[0], table.title, note)
     if numeric and len(table.parameters) == 2:
         down, right = (sorted({labels[i] for labels in table.rows}) for i in (0, 1))
-        values = np.full((len(down), len(right)), np.nan)
-        for (y, x_), cells in zip(table.rows, table.cells, strict=True):
-            values[down.index(y), right.index(x_)] = _shown(cells[0].mean, table.columns[0])
+        maps = []
+        for one in series:
+            values = np.full((len(down), len(right)), np.nan)
+            for (y, x_), value in zip(table.rows, one.values, strict=True):
+                values[down.index(y), right.index(x_)] = value
+            maps.append((one.name, values))
         names = (table.parameters[1], table.parameters[0])
-        note = f"{table.columns[0].metric}, mean over seeds"
-        return heat_figure(values, names, (right, down), table.title, note)
+        return heat_figure(maps, names, (right, down), table.title, "mean over seeds")
     labels = [", ".join(map(str, row)) for row in table.rows]
-    return bars_figure(_series(table), labels, table.title, note)
+    return dots_figure(series, labels, table.title, note)
 
 
 def _series(table: Table) -> list[Series]:
@@ -220,7 +231,11 @@ def _series(table: Table) -> list[Series]:
                 published=tuple(_shown(value, column) for value in papers),
             )
         )
-    return found
+    shown = [one for one in found if not np.isnan(one.values).all()]
+    if not shown:
+        names = ", ".join(one.name for one in found)
+        raise DataError(f"Nothing of {table.title!r} has a number yet: {names} are all undefined.")
+    return shown
 
 
 def _shown(value: float, column: Column) -> float:

@@ -21,7 +21,7 @@ install_import_hook("qpmstudy", "typecheck.checked")
 
 
 TESTS = Path(__file__).parent
-STARTS_RAY = {"cluster", "commands", "faults"}
+STARTS_RAY = {"cluster", "commands", "faults", "studies"}
 """Folders of tests that start Ray."""
 
 
