@@ -8,10 +8,20 @@ from pathlib import Path
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import hypothesis
 import pytest
+import threadpoolctl
 from jaxtyping import install_import_hook
 
 from command import run
+
+# numpy came with a plugin of pytest, before the line above: two processes of two threads each
+# wait for each other on two cores.
+threadpoolctl.threadpool_limits(1, user_api="blas")
+
+# Time is measured by benchmarks: on a busy machine a limit a test says nothing.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 # A shell that runs the tests in the background hands down a Ctrl-C that is ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from qpmstudy.plots.style import BLUE, ORANGE, OTHER, png
 from qpmstudy.selection import Progress
@@ -28,6 +29,9 @@ def certificate_figure(trace: Sequence[Progress], title: str) -> bytes:
     axes.step(seconds, objectives, where="post", color=BLUE, lw=1.5, marker=".", label="objective")
     axes.fill_between(seconds, objectives, bounds, step="post", color=OTHER, alpha=0.15, lw=0)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("seconds")
     axes.set_ylabel("objective")
     axes.set_title(title, loc="left", fontsize=12)

@@ -15,7 +15,8 @@ from qpmstudy.selection.linear_run import Run
 from qpmstudy.selection.problem import SelectionProblem
 
 _PATIENCE = 1.0
-"""Seconds that Ctrl-C waits for HiGHS to stop, which inside one linear programme it does not."""
+"""Seconds that HiGHS has to stop after Ctrl-C or its time: inside one linear programme it does
+not, and is left behind."""
 
 
 class HighsSolver:
@@ -71,7 +72,7 @@ class _Round:
         self._highs.cbSimplexInterrupt += self._guarded(lambda state: None)
 
     def solve(self) -> Float64[np.ndarray, " X"]:
-        """Return the solution, and tell the run of its bound.
+        """Return the solution, and tell the run of its bound; the start where HiGHS overran.
 
         Every round has a thread of its own: HiGHS keeps the number of its workers by thread.
         """
@@ -79,7 +80,9 @@ class _Round:
         try:
             # Not Thread.join: interrupted, it takes a thread that runs for one that has ended.
             while not self._done.wait(0.1):
-                pass
+                if self._run.left < -_PATIENCE:
+                    self._stop.set()
+                    return self._start
         except BaseException:
             self._stop.set()
             self._done.wait(_PATIENCE)
@@ -103,7 +106,8 @@ class _Round:
 
         def callback(event: HighsCallbackEvent) -> None:
             try:
-                report(event.data_out)
+                if not self._stop.is_set():
+                    report(event.data_out)
             except Exception as error:
                 self._error = error
                 self._stop.set()

@@ -72,6 +72,11 @@ def test_tensorboard_reads_curves_metrics_hparams_and_images(finished: Finished)
                 assert [e.step for e in reader.Scalars(f"{phase}/{curve}")] == [1, 2, 3, 4]
             for curve in ("train_accuracy", "validation_accuracy"):
                 assert all(0 <= e.value <= 1 for e in reader.Scalars(f"{phase}/{curve}"))
+        for curve in ("objective", "bound", "gap"):
+            values = [e.value for e in reader.Scalars(f"select/{curve}")]
+            assert values == sorted(values, reverse=curve != "objective")
+        assert reader.Scalars("select/objective")[-1].value == pytest.approx(row["qp_objective"])
+        assert reader.Scalars("select/bound")[-1].value == pytest.approx(row["qp_bound"])
         (shown,) = reader.Scalars("metrics/accuracy")
         assert shown.value == pytest.approx(row["accuracy"])
         assert reader.SummaryMetadata("_hparams_/session_start_info").plugin_data.content

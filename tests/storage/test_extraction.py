@@ -134,7 +134,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(
     context.set_forkserver_preload(["killed_extraction"])
     rng = np.random.default_rng(workers)
     unfinished = set()
-    for attempt in range(20 if workers == 0 else 4):
+    for attempt in range(8 if workers == 0 else 3):
         path = tmp_path / f"killed-{attempt}"
         begun = context.Event()
         process = context.Process(target=killed_extraction.run, args=(data, path, workers, begun))

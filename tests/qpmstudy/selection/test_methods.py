@@ -13,6 +13,8 @@ from qpmstudy.selection.alone import Features, describe, select_layer
 from qpmstudy.selection.base import Progress
 from qpmstudy.selection.methods import METHODS, Means, Selected
 
+pytestmark = pytest.mark.xdist_group("methods")  # what all of them need is computed once
+
 NAMES = ("qpm", "sldd", "qsenn")
 CLASSES, GIVEN = 12, 40
 CONFIG = SelectConfig(features=12, per_class=3, solver="lagrangian", gap=0.02, time_limit=5.0)
