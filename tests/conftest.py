@@ -7,6 +7,8 @@ from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Ray's workers would wait for the other process of tests.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 import hypothesis
 import pytest
