@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from published import PUBLISHED
 from test_networks import tiny
 
+from published import PUBLISHED
 from qpmstudy.backbones import Backbone, open_backbone
 from qpmstudy.backbones.pretrained import Pretrained
 from qpmstudy.masks import mask_to_grid
