@@ -37,6 +37,7 @@ STARTS_RAY = {"cluster", "commands", "faults", "studies"}
 """Folders of tests that start Ray."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests that start Ray in one process: only one cluster may be up at a time."""
     for item in items:

@@ -25,6 +25,8 @@ from storage.study import StudySpec
 
 pytestmark = pytest.mark.slow
 FILES = sorted(STUDIES.glob("**/*.yaml"))
+ALWAYS = ("table1.yaml", "paper/fig9.yaml", "paper/table4.yaml")
+"""Methods, one value on both datasets, and backbones: what is run whenever tests are."""
 MASKS = ("plausibility", "plausibility_shifted", "empty_maps")
 """What only a dataset with masks has."""
 
@@ -48,14 +50,19 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def root(
-    embedded: Path, data: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+    embedded: Path,
+    data: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
 ) -> Iterator[StorageRoot]:
-    """A storage root with every store that the cut-down studies read, and Ray running."""
+    """A storage root with every store that the studies to be run read, and Ray running."""
+    here = [item for item in request.session.items if item.path == Path(__file__)]
+    paths = [item.callspec.params["path"] for item in here if isinstance(item, pytest.Function)]
     folder = tmp_path_factory.mktemp("studies")
     weights = folder / "dino_deitsmall16_pretrain.pth"
     torch.save(PUBLISHED[STAND_IN].random(), weights)
     shutil.copytree(embedded, folder / "runs")
-    stores = {store for path in FILES for store in shrunk(path).stores()}
+    stores = {store for path in paths for store in shrunk(path).stores()}
     for dataset, backbone in sorted(stores):
         if dataset in data:
             own = ("--weights", weights) if backbone.startswith(STAND_IN) else ()
@@ -65,7 +72,17 @@ def root(
         yield StorageRoot(folder / "runs")
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(STUDIES).as_posix())
+def name(path: Path) -> str:
+    return path.relative_to(STUDIES).as_posix()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=name(path), marks=[] if name(path) in ALWAYS else pytest.mark.long)
+        for path in FILES
+    ],
+)
 def test_a_study_runs_from_its_file_to_its_table(path: Path, root: StorageRoot) -> None:
     spec = shrunk(path)
     outcome = launch(spec, root, Reporter(Console(file=io.StringIO())))
