@@ -35,13 +35,16 @@ install_import_hook("qpmstudy", "typecheck.checked")
 TESTS = Path(__file__).parent
 STARTS_RAY = {"cluster", "commands", "faults", "studies"}
 """Folders of tests that start Ray."""
+WITHOUT_RAY = {"test_embed.py", "test_select.py", "test_study_files.py"}
+"""What in them does not."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests that start Ray in one process: only one cluster may be up at a time."""
     for item in items:
-        if item.path.relative_to(TESTS).parts[0] in STARTS_RAY:
+        in_folder = item.path.relative_to(TESTS).parts[0] in STARTS_RAY
+        if in_folder and item.path.name not in WITHOUT_RAY:
             item.add_marker(pytest.mark.xdist_group("ray"))
 
 
