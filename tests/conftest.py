@@ -35,8 +35,13 @@ install_import_hook("qpmstudy", "typecheck.checked")
 TESTS = Path(__file__).parent
 STARTS_RAY = {"cluster", "commands", "faults", "studies"}
 """Folders of tests that start Ray."""
-WITHOUT_RAY = {"test_embed.py", "test_select.py", "test_study_files.py"}
-"""What in them does not."""
+WITHOUT_RAY = {
+    "test_embed.py",
+    "test_select.py",
+    "test_study_files.py",
+    "test_a_broken_study_file_is_refused",
+}
+"""What in them does not: files and tests."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -44,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests that start Ray in one process: only one cluster may be up at a time."""
     for item in items:
         in_folder = item.path.relative_to(TESTS).parts[0] in STARTS_RAY
-        if in_folder and item.path.name not in WITHOUT_RAY:
+        if in_folder and not {item.path.name, item.name.partition("[")[0]} & WITHOUT_RAY:
             item.add_marker(pytest.mark.xdist_group("ray"))
 
 
