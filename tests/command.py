@@ -1,9 +1,13 @@
-"""Running the command line as a person does: a process of its own, its output, its exit code."""
+"""Running the command line: in a process of its own, as a person does, or in this one."""
 
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from click.testing import CliRunner
+
+from cli import main
 
 CLI = Path(__file__).resolve().parents[1] / "cli.py"
 
@@ -65,6 +69,17 @@ def run(*arguments: object, cwd: Path | None = None, timeout: float = 240) -> Re
         process.kill()
         raise
     return Result(process.returncode, out, err)
+
+
+def here(*arguments: object) -> Result:
+    """Run a command in this process, which has imported torch already.
+
+    An error that is not one of ours comes out as itself.
+    """
+    found = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    if found.exception and not isinstance(found.exception, SystemExit):
+        raise found.exception
+    return Result(found.exit_code, found.stdout, found.stderr)
 
 
 def refused(result: Result, code: int, *words: str) -> None:

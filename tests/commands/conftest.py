@@ -1,10 +1,12 @@
 """One finished smoke study, made through the command line and shared by the tests."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from cluster.session import ray_session
 from command import Finished, run, smoke_study
 
 
@@ -21,3 +23,10 @@ def finished(embedded: Path, tmp_path_factory: pytest.TempPathFactory) -> Finish
     exported = run("study", "export", "smoke", "--root", root, "--out", models)
     assert exported.code == 0, exported.err
     return Finished(root, study, launched, models)
+
+
+@pytest.fixture(scope="module")
+def warm_ray() -> Iterator[None]:
+    """Keep one cluster for the launches that a module's tests make in this process."""
+    with ray_session(verbose=False):
+        yield

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from command import Finished, refused, run, smoke_study
+from command import Finished, here, refused, run, smoke_study
 
 SPEC = """\
 name: broken
@@ -41,7 +41,7 @@ def test_a_broken_study_file_is_refused(
     tmp_path: Path, pipeline: str, space: str, words: list[str]
 ) -> None:
     root = tmp_path / "runs"
-    result = run("study", "launch", study_file(tmp_path, pipeline, space), "--root", root)
+    result = here("study", "launch", study_file(tmp_path, pipeline, space), "--root", root)
     refused(result, 2, *words)
     assert not root.exists()
 
@@ -67,10 +67,15 @@ def test_all_errors_of_a_file_are_reported_together(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_not_there_is_named(
-    tmp_path: Path, arguments: list[str], code: int, words: list[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    words: list[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     where = [] if arguments[0] == "infer" else ["--root", tmp_path / "runs"]
-    refused(run(*arguments, *where, cwd=tmp_path), code, *words)
+    refused(here(*arguments, *where), code, *words)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -86,7 +91,7 @@ def test_a_store_of_another_dataset_is_refused(fresh_root: Path, tmp_path: Path)
     (stores / "birds-smoke").rename(stores / "birds")
     study = tmp_path / "study.yaml"
     study.write_text("name: wrong\nspace: {finetune.l1_fm: {values: [0]}}\n")
-    result = run("study", "launch", study, "--root", fresh_root)
+    result = here("study", "launch", study, "--root", fresh_root)
     refused(result, 1, "'birds-smoke'", "'birds'", "--force")
     assert not (fresh_root / "wrong").exists()
     assert not list(fresh_root.glob("_artifacts/*"))
@@ -101,12 +106,12 @@ def test_a_corrupt_image_is_named_and_the_extraction_goes_on_once_mended(
     whole = images[200].read_bytes()
     images[200].write_bytes(whole[: len(whole) // 2])
     embed = ("embed", "--dataset", "birds-smoke", "--root", fresh_root)
-    refused(run(*embed), 1, images[200].name, "cannot be decoded")
+    refused(here(*embed), 1, images[200].name, "cannot be decoded")
     assert not (fresh_root / "_embeddings" / "birds-smoke" / "patch-descriptor").exists()
     study = smoke_study(fresh_root)
-    refused(run("study", "launch", study, "--root", fresh_root), 1, images[200].name)
+    refused(here("study", "launch", study, "--root", fresh_root), 1, images[200].name)
     images[200].write_bytes(whole)
-    assert run(*embed).code == 0
+    assert here(*embed).code == 0
 
 
 @pytest.mark.slow
@@ -127,24 +132,24 @@ def test_a_changed_byte_in_a_model_is_found(finished: Finished, tmp_path: Path, 
     content[len(content) // 2] ^= 1
     (model / name).write_bytes(content)
     image = next((finished.root / "_datasets" / "birds-smoke" / "images").glob("*/*.png"))
-    refused(run("infer", model, image), 1, name, "damaged")
+    refused(here("infer", model, image), 1, name, "damaged")
 
 
 @pytest.mark.slow
 def test_the_same_name_with_another_question_is_refused(finished: Finished, tmp_path: Path) -> None:
     before = (finished.root / "smoke" / "study.json").read_text()
     other = smoke_study(tmp_path, values="[0, 5]", epochs=4)
-    result = run("study", "launch", other, "--root", finished.root)
+    result = here("study", "launch", other, "--root", finished.root)
     refused(result, 2, "launched before with other content", "finetune.l1_fm", "--extend")
     more = smoke_study(tmp_path, values="[0, 5]", epochs=4, seeds=3)
-    refused(run("study", "launch", more, "--root", finished.root, "--extend"), 2, "finetune.l1_fm")
+    refused(here("study", "launch", more, "--root", finished.root, "--extend"), 2, "finetune.l1_fm")
     assert (finished.root / "smoke" / "study.json").read_text() == before
 
 
 @pytest.mark.slow
 def test_exporting_twice_is_refused_and_changes_nothing(finished: Finished) -> None:
     before = {p: p.read_bytes() for p in finished.models.rglob("*") if p.is_file()}
-    again = run("study", "export", "smoke", "--root", finished.root, "--out", finished.models)
+    again = here("study", "export", "smoke", "--root", finished.root, "--out", finished.models)
     refused(again, 2, "exists already")
     assert before == {p: p.read_bytes() for p in finished.models.rglob("*") if p.is_file()}
 

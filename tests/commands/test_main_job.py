@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from command import Finished, run
+from command import Finished, here, run
 from qpmstudy.config import flatten
 from qpmstudy.pipeline import STAGES
 from storage.layout import StorageRoot
@@ -94,11 +94,11 @@ def test_launching_again_runs_nothing(finished: Finished) -> None:
 
 
 def test_status_list_and_pareto(finished: Finished) -> None:
-    status = run("study", "status", "smoke", "--root", finished.root)
+    status = here("study", "status", "smoke", "--root", finished.root)
     assert "smoke: done, 4 of 4 runs" in status.out
-    listing = run("study", "list", "--root", finished.root)
+    listing = here("study", "list", "--root", finished.root)
     assert "4/4" in listing.out
-    pareto = run("study", "pareto", "smoke", "--root", finished.root)
+    pareto = here("study", "pareto", "smoke", "--root", finished.root)
     assert pareto.code == 0
     with Image.open(finished.root / "smoke" / "pareto.png") as picture:
         assert np.asarray(picture.convert("L")).std() > 5  # something is drawn on it

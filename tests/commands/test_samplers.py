@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from command import Finished, run, smoke_study
+from command import Finished, here, smoke_study
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.usefixtures("warm_ray")]
 
 SPACE = """\
 space:
@@ -27,7 +27,7 @@ def test_a_sampler_searches_ranges_and_shared_values(
     study = smoke_study(tmp_path, name=sampler)
     text = study.read_text()
     study.write_text(text[: text.index("space:")] + SPACE.replace("SAMPLER", sampler))
-    result = run("study", "launch", study, "--root", fresh_root)
+    result = here("study", "launch", study, "--root", fresh_root)
     assert result.code == 0, result.err + result.out
     assert "note: with one seed there is no standard error" in result.out
     rows = pq.read_table(fresh_root / sampler / "results").to_pylist()
@@ -44,9 +44,9 @@ def test_more_seeds_extend_a_finished_study(finished: Finished, tmp_path: Path) 
     shutil.copytree(finished.root, root)
     before = {path: path.read_bytes() for path in (root / "smoke" / "results").iterdir()}
     more = smoke_study(tmp_path, epochs=4, seeds=3)
-    refused = run("study", "launch", more, "--root", root)
+    refused = here("study", "launch", more, "--root", root)
     assert (refused.code, "seeds: 2 before, 3 now" in refused.err) == (2, True)
-    extended = run("study", "launch", more, "--root", root, "--extend")
+    extended = here("study", "launch", more, "--root", root, "--extend")
     assert extended.code == 0, extended.err
     assert all(path.read_bytes() == content for path, content in before.items())
     rows = pq.read_table(root / "smoke" / "results").to_pylist()

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.select.selection_instances import factor_features
-from command import refused, run, start
+from command import here, refused, run, start
 
 
 @pytest.fixture
@@ -44,28 +44,28 @@ def test_a_layer_is_selected_described_and_written(features: Path, method: str) 
 
 def test_what_is_wrong_with_the_file_or_the_sizes_is_said(features: Path) -> None:
     out = features.with_name("layer.npz")
-    refused(run("select", features.with_name("no.npz"), "--features", 3), 1, "no.npz")
+    refused(here("select", features.with_name("no.npz"), "--features", 3), 1, "no.npz")
     lacking = features.with_name("lacking.npz")
     np.savez(lacking, features=np.zeros((3, 2)))
-    refused(run("select", lacking, "--features", 1), 1, "lacks ['labels']")
-    refused(run("select", features, "--features", 40, "--out", out), 1, "40 features", "21")
+    refused(here("select", lacking, "--features", 1), 1, "lacks ['labels']")
+    refused(here("select", features, "--features", 40, "--out", out), 1, "40 features", "21")
     refused(run("select", features, "--features", 9, "--solver", "gurob"), 2, "Did you mean")
     assert not out.exists()
     for sizes in [("--features", 0), ("--features", 3, "--per-class", 0), ("--features", -2)]:
-        refused(run("select", features, *sizes, "--out", out), 2, "must be at least 1")
-    refused(run("select", features, "--features", 9, "--gap", -1), 2, "gap")
-    refused(run("select", features, "--features", 9, "--time-limit", 0), 2, "time_limit")
+        refused(here("select", features, *sizes, "--out", out), 2, "must be at least 1")
+    refused(here("select", features, "--features", 9, "--gap", -1), 2, "gap")
+    refused(here("select", features, "--features", 9, "--time-limit", 0), 2, "time_limit")
     assert not out.exists()
 
 
 def test_objective_and_bound_over_time_are_drawn(features: Path) -> None:
     plot = features.with_name("certificate.png")
-    result = run("select", features, "--features", 9, "--per-class", 2, "--plot", plot)
+    result = here("select", features, "--features", 9, "--per-class", 2, "--plot", plot)
     assert result.code == 0, result.err
     with Image.open(plot) as image:
         assert image.format == "PNG"
     no_proof = features.with_name("none.png")
-    result = run("select", features, "--features", 9, "--method", "sldd", "--plot", no_proof)
+    result = here("select", features, "--features", 9, "--method", "sldd", "--plot", no_proof)
     assert result.code == 0, result.err
     assert "sldd has no certificate" in result.err
     assert not no_proof.exists()
@@ -80,13 +80,13 @@ def test_a_bias_in_the_file_changes_what_is_selected(features: Path) -> None:
     chosen = []
     for name in ("features", "pushed"):
         out = features.with_name(f"{name}-layer.npz")
-        result = run("select", features.with_name(f"{name}.npz"), *sizes, "--out", out)
+        result = here("select", features.with_name(f"{name}.npz"), *sizes, "--out", out)
         assert result.code == 0, result.err
         with np.load(out) as layer:
             chosen.append(set(layer["selected"].tolist()))
     assert 19 not in chosen[0]
     assert 19 in chosen[1]
-    refused(run("select", features.with_name("wrong.npz"), *sizes), 1, "bias (4,)", "21 features")
+    refused(here("select", features.with_name("wrong.npz"), *sizes), 1, "bias (4,)", "21 features")
 
 
 def test_what_takes_over_from_a_solver_without_license_is_said(

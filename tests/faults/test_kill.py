@@ -20,8 +20,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 # Ray's own idle helpers look for their parent at long intervals before they end.
 AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
-VALUES = "[0, 1, 2, 4]"
-EPOCHS = 12  # long enough that a kill lands in the middle
+VALUES = "[0, 1, 2]"
+EPOCHS = 8  # long enough that a kill lands in the middle
 # Columns that say when and where, not what.
 CIRCUMSTANCES = ("committed", "host", "versions", "seconds", "reused.")
 
@@ -71,7 +71,7 @@ def artifacts(root: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in root.glob("_artifacts/*/*/*/manifest.json")}
 
 
-@pytest.mark.parametrize("moment", ["first dense model", "first row", "fifth row"])
+@pytest.mark.parametrize("moment", ["first dense model", "third row"])
 def test_killed_driver_goes_on_to_the_same_rows(
     embedded: Path, tmp_path: Path, uninterrupted: list[dict[str, object]], moment: str
 ) -> None:
@@ -79,7 +79,7 @@ def test_killed_driver_goes_on_to_the_same_rows(
     shutil.copytree(embedded, mine)
     study = smoke_study(tmp_path, values=VALUES, epochs=EPOCHS)
     process = start("study", "launch", study, "--root", mine)
-    rows_wanted = {"first dense model": 0, "first row": 1, "fifth row": 5}[moment]
+    rows_wanted = {"first dense model": 0, "third row": 3}[moment]
 
     def reached() -> bool:
         results = list((mine / "smoke" / "results").glob("*.parquet"))
@@ -107,7 +107,7 @@ def test_killed_driver_goes_on_to_the_same_rows(
         study_name="smoke",
         storage=JournalStorage(JournalFileBackend(str(mine / "smoke" / "ledger.journal"))),
     )
-    assert [trial.state.name for trial in ledger.trials] == ["COMPLETE"] * 4
+    assert [trial.state.name for trial in ledger.trials] == ["COMPLETE"] * 3
 
 
 def test_interrupted_driver_says_so_and_leaves_no_cluster(embedded: Path, tmp_path: Path) -> None:

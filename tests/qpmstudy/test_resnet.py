@@ -257,7 +257,7 @@ def test_it_learns_colours() -> None:
     tokens = patches_of((colours[:, :, None, None] + noise).clamp(0, 255))
     head = DenseHead(2048, 3, 0.0, generator)
     model = Classifier(ResNetAdapter(generator=seeded(0)), head)
-    loop = Loop(model, Recipe(8, 6, 5e-4, 5e-4, 0.0, sgd=DENSE_SGD))
+    loop = Loop(model, Recipe(8, 6, 2e-3, 5e-4, 0.0, sgd=DENSE_SGD))
     batches = [(tokens[part], labels[part]) for part in (slice(6), slice(6, None))]
-    losses = [loop.epoch(batches)["cross_entropy"] for _ in range(5)]
-    assert losses[-1] < 0.95 * losses[0]
+    losses = [loop.epoch(batches)["cross_entropy"] for _ in range(8)]
+    assert losses[-1] < 0.5 * losses[0]

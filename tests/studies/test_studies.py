@@ -25,8 +25,6 @@ from storage.study import StudySpec
 
 pytestmark = pytest.mark.slow
 FILES = sorted(STUDIES.glob("**/*.yaml"))
-ALWAYS = ("table1.yaml", "paper/fig9.yaml")
-"""Every method, and one value on both datasets: what is run whenever tests are."""
 MASKS = ("plausibility", "plausibility_shifted", "empty_maps")
 """What only a dataset with masks has."""
 
@@ -41,7 +39,7 @@ def command(*arguments: object) -> str:
 def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders in the layouts of the paper's datasets."""
     folder = tmp_path_factory.mktemp("data")
-    size = {"classes": 3, "train": 4, "test": 2}
+    size = {"classes": 3, "train": 3, "test": 1}
     return {
         "cub2011": make_cub(folder / "cub", **size),
         "stanford-cars": make_cars(folder / "cars", **size),
@@ -76,13 +74,7 @@ def name(path: Path) -> str:
     return path.relative_to(STUDIES).as_posix()
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, id=name(path), marks=[] if name(path) in ALWAYS else pytest.mark.long)
-        for path in FILES
-    ],
-)
+@pytest.mark.parametrize("path", FILES, ids=name)
 def test_a_study_runs_from_its_file_to_its_table(path: Path, root: StorageRoot) -> None:
     spec = shrunk(path)
     outcome = launch(spec, root, Reporter(Console(file=io.StringIO())))
