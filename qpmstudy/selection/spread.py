@@ -70,7 +70,7 @@ def _greedy(graph: Bool[np.ndarray, "F F"], size: int) -> Int[np.ndarray, " size
         chosen.append(node)
         clashes[node] = np.inf
         clashes += graph[node]
-    return np.array(chosen)
+    return np.array(chosen, dtype=np.int64)
 
 
 def _tabu(

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner
 from rich.console import Console
 
-from cli import main
 from cluster.launch import launch
 from cluster.reporter import Reporter
 from cluster.session import ray_session
+from command import here
 from dataset_layouts import make_cars, make_cub
 from published import PUBLISHED
 from qpmstudy.paper import published
@@ -30,9 +29,9 @@ MASKS = ("plausibility", "plausibility_shifted", "empty_maps")
 
 
 def command(*arguments: object) -> str:
-    found = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert found.exit_code == 0, found.output
-    return found.stdout
+    found = here(*arguments)
+    assert found.code == 0, found.err
+    return found.out
 
 
 @pytest.fixture(scope="module")
