@@ -1,6 +1,7 @@
-"""What decides whether a stage is computed, awaited or reused: no Ray, no clock, no disk."""
+"""What decides if a stage is computed, awaited, reused or tried again: no Ray, clock or disk."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -16,17 +17,35 @@ class Decision(Enum):
     """It has to be computed, and the one who asked first does so."""
 
 
+class Failure(Enum):
+    """Why a computation ended without a result."""
+
+    ERROR = "error"
+    """The stage raised: the same inputs would raise again."""
+    LOST = "lost"
+    """Its worker or node died, or an input was lost with one."""
+    MEMORY = "memory"
+    """It was denied memory, of the machine or of a GPU; another may leave more."""
+
+
+ATTEMPTS: Mapping[Failure, int] = {Failure.ERROR: 1, Failure.LOST: 4, Failure.MEMORY: 3}
+"""How often a stage may end in this way before it has failed."""
+
+
 @dataclass
 class StageBook:
     """Which stages are in flight, and how each request was answered.
 
-    Events go in (`request`, `finished`, `failed`), decisions come out. At most one computation
-    of a key is ever in flight.
+    Events go in (`request`, `finished`, `failed`, `cancelled`), decisions come out. At most one
+    computation of a key is ever in flight.
     """
 
     in_flight: dict[str, str] = field(default_factory=dict)  # key -> stage
+    running: Counter[str] = field(default_factory=Counter)  # in flight, by stage
     counts: Counter[tuple[str, Decision]] = field(default_factory=Counter)
-    failures: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)  # by stage, final ones
+    retries: Counter[str] = field(default_factory=Counter)  # by stage
+    _losses: dict[str, Counter[Failure]] = field(default_factory=dict)  # by key, while in flight
 
     def request(self, stage: str, key: str, stored: bool) -> Decision:
         """Decide about a request; `stored` says whether an intact result is in the store."""
@@ -37,16 +56,33 @@ class StageBook:
         else:
             decision = Decision.COMPUTE
             self.in_flight[key] = stage
+            self.running[stage] += 1
+            self._losses[key] = Counter()
         self.counts[stage, decision] += 1
         return decision
 
     def finished(self, key: str) -> None:
         """Note that the computation of `key` is stored."""
-        del self.in_flight[key]
+        self.running[self.in_flight.pop(key)] -= 1
+        del self._losses[key]
 
-    def failed(self, key: str) -> None:
-        """Note that the computation of `key` ended without a result; the next request retries."""
-        self.failures[self.in_flight.pop(key)] += 1
+    def failed(self, key: str, why: Failure) -> bool:
+        """Note that a computation of `key` ended without a result; return whether to try again.
+
+        If not, it is in flight no more, and the next request computes it anew.
+        """
+        self._losses[key][why] += 1
+        stage = self.in_flight[key]
+        if self._losses[key][why] < ATTEMPTS[why]:
+            self.retries[stage] += 1
+            return True
+        self.failures[stage] += 1
+        self.finished(key)
+        return False
+
+    def cancelled(self, key: str) -> None:
+        """Note that the computation of `key` was stopped because nobody wants it any more."""
+        self.finished(key)
 
     def tally(self, stage: str) -> dict[str, int]:
         """Return how many requests for `stage` were computed, joined and reused."""

@@ -38,7 +38,11 @@ STARTS_RAY = {"cluster", "commands", "faults", "studies"}
 WITHOUT_RAY = {
     "test_embed.py",
     "test_select.py",
+    "test_reporter.py",
+    "test_stage_book.py",
     "test_study_files.py",
+    "test_study_machine.py",
+    "test_trial_ledger.py",
     "test_a_broken_study_file_is_refused",
 }
 """What in them does not: files and tests."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.stage_book import Decision, StageBook
+from cluster.stage_book import ATTEMPTS, Decision, Failure, StageBook
 
 EVENTS = st.lists(
     st.tuples(st.sampled_from(["request", "finish", "fail"]), st.sampled_from("abc")), max_size=60
@@ -25,7 +25,7 @@ def test_the_first_computes_the_next_join_and_the_late_reuse() -> None:
 def test_after_a_failure_the_next_request_computes_again() -> None:
     book = StageBook()
     book.request("select", "a", stored=False)
-    book.failed("a")
+    assert not book.failed("a", Failure.ERROR)
     assert book.failures["select"] == 1
     assert book.request("select", "a", stored=False) is Decision.COMPUTE
 
@@ -56,8 +56,9 @@ def test_at_most_one_computation_of_a_key_is_in_flight(events: list[tuple[str, s
                 book.finished(key)
                 stored.add(key)
             else:
-                book.failed(key)
+                assert not book.failed(key, Failure.ERROR)
         assert set(book.in_flight) == running
+        assert book.running["dense"] == len(running)
     assert book.tally("dense")["computed"] == computed
 
 
@@ -75,3 +76,24 @@ def test_without_failures_each_key_is_computed_exactly_once(
             stored.add(done)
     asked = stored | set(book.in_flight)
     assert book.tally("dense")["computed"] == len(asked)
+
+
+@pytest.mark.parametrize("why", [Failure.LOST, Failure.MEMORY])
+def test_what_may_go_well_next_time_is_tried_again_a_few_times(why: Failure) -> None:
+    book = StageBook()
+    book.request("dense", "a", stored=False)
+    for _ in range(ATTEMPTS[why] - 1):
+        assert book.failed("a", why)
+        assert book.request("dense", "a", stored=False) is Decision.JOIN
+    assert not book.failed("a", why)
+    assert (book.retries["dense"], book.failures["dense"]) == (ATTEMPTS[why] - 1, 1)
+    assert book.request("dense", "a", stored=False) is Decision.COMPUTE
+    assert book.failed("a", why)  # counted anew
+
+
+def test_a_cancelled_computation_is_no_failure() -> None:
+    book = StageBook()
+    book.request("dense", "a", stored=False)
+    book.cancelled("a")
+    assert (book.in_flight, book.failures["dense"]) == ({}, 0)
+    assert book.request("dense", "a", stored=False) is Decision.COMPUTE

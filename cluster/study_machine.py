@@ -1,0 +1,189 @@
+"""What a study does next: events in, commands out. No Ray, no clock, no disk.
+
+The state is a table of replicates, the (trial, seed) pairs that have been dealt: wanted, running,
+done or failed. Whoever carries commands out reports what happened and asks again:
+
+    dealt, row, ended, cancel  ->  StudyMachine.next(now, room)  ->  Start, Deal, Wait, Finish
+
+A replicate is done when its row is committed. Everything here can be rebuilt from the ledger and
+the committed rows, which is what a launch does: nothing of it is saved.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+ATTEMPTS = 3
+"""Coordinators that a trial may lose within one launch before it is left for the next."""
+
+Objectives = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Start:
+    """Run these seeds of a trial."""
+
+    trial: int
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Deal:
+    """Propose another configuration, and report it by `dealt`."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing can be started now; something that runs will end."""
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Nothing runs and nothing is left that may be started."""
+
+
+Command = Start | Deal | Wait | Finish
+
+NextSeeds = Callable[[Mapping[int, Mapping[int, Objectives | None]], int], list[tuple[int, int]]]
+"""Of every trial the objectives by seed (None: running or failed), and how many replicates to name
+at most; returns which (trial, seed) to run beyond the first ones, none if no more are needed."""
+
+
+@dataclass
+class _Trial:
+    seeds: dict[int, Objectives | None] = field(default_factory=dict)  # of those done; None: failed
+    wanted: deque[int] = field(default_factory=deque)
+    running: set[int] = field(default_factory=set)
+    told: bool = False
+
+
+class StudyMachine:
+    """Decides which replicates run, in which order, how often, and when a study is over."""
+
+    def __init__(
+        self,
+        seeds: int,
+        undealt: int,
+        next_seeds: NextSeeds | None = None,
+        stop_dealing: Callable[[float], bool] = lambda now: False,
+    ) -> None:
+        """`seeds` is how many replicates each trial has at first, `undealt` how many to deal.
+
+        `next_seeds` decides about more replicates, once nothing else is left to start;
+        `stop_dealing` whether a budget is spent at a time: then what runs ends, and no more.
+        """
+        self._first, self._undealt = seeds, undealt
+        self._next_seeds, self._stop = next_seeds, stop_dealing
+        self._trials: dict[int, _Trial] = {}
+        self._ready: deque[int] = deque()  # trials with wanted seeds
+        self._losses: Counter[int] = Counter()
+        self._running = 0
+        self._cancelled = self._spent = False
+        self.abandoned: set[int] = set()
+
+    def known(self, trial: int, rows: Mapping[int, Objectives | None], told: bool) -> None:
+        """Enter a trial of an earlier launch with the seeds that have a row (None: failed)."""
+        missing = [seed for seed in range(self._first) if seed not in rows]
+        self._trials[trial] = _Trial(dict(rows), deque(missing), told=told)
+        if missing:
+            self._ready.append(trial)
+
+    def dealt(self, trial: int) -> None:
+        """Enter the configuration that a `Deal` asked for."""
+        self._undealt -= 1
+        self.known(trial, {}, told=False)
+
+    def row(self, trial: int, seed: int, objectives: Objectives | None) -> bool:
+        """Note a committed row; return whether the trial is to be told to the sampler now.
+
+        That is once, when the last of its first seeds has a row.
+        """
+        this = self._trials[trial]
+        this.seeds[seed] = objectives
+        if seed in this.running:
+            this.running.remove(seed)
+            self._running -= 1
+        if this.told or any(first not in this.seeds for first in range(self._first)):
+            return False
+        this.told = True
+        return True
+
+    def ended(self, trial: int, seeds: Iterable[int]) -> None:
+        """Note that whatever ran these seeds is gone; those without a row are wanted again.
+
+        A trial that loses too many is abandoned: the next launch goes on with it.
+        """
+        this = self._trials[trial]
+        lost = sorted(this.running & set(seeds))
+        if not lost:
+            return
+        self._running -= len(lost)
+        this.running -= set(lost)
+        self._losses[trial] += 1
+        if self._losses[trial] >= ATTEMPTS:
+            self.abandoned.add(trial)
+            this.wanted.clear()
+            return
+        if not this.wanted:
+            self._ready.append(trial)
+        this.wanted.extend(lost)
+
+    def cancel(self) -> None:
+        """Start nothing any more."""
+        self._cancelled = True
+
+    def next(self, now: float, room: bool = True) -> Command:
+        """Return what to do; `room` says whether the cluster has work for another trial's stages.
+
+        `now` (seconds, of any clock) is what a budget is counted by.
+        """
+        self._spent = self._spent or self._stop(now)
+        if self._cancelled or self._spent:
+            return Wait() if self._running else Finish()
+        if not room:
+            return Wait() if self._running else self._anything()
+        return self._anything()
+
+    @property
+    def stopped_early(self) -> bool:
+        """Return whether something was left undone because of a budget or a cancellation."""
+        left = self._undealt or self._ready
+        return bool(left) and (self._cancelled or self._spent)
+
+    @property
+    def running(self) -> int:
+        """Return how many replicates run."""
+        return self._running
+
+    @property
+    def undealt(self) -> int:
+        """Return how many configurations are yet to be dealt."""
+        return self._undealt
+
+    def _anything(self) -> Command:
+        while self._ready:
+            trial = self._ready.popleft()
+            if self._trials[trial].wanted:  # an abandoned one has none left
+                return self._start(trial)
+        if self._undealt:
+            return Deal()
+        if self._next_seeds:
+            for trial, seed in self._next_seeds(self._table(), 1):
+                self._trials[trial].wanted.append(seed)
+                return self._start(trial)
+        return Wait() if self._running else Finish()
+
+    def _start(self, trial: int) -> Start:
+        this = self._trials[trial]
+        seeds = tuple(this.wanted)
+        this.wanted.clear()
+        this.running |= set(seeds)
+        self._running += len(seeds)
+        return Start(trial, seeds)
+
+    def _table(self) -> dict[int, dict[int, Objectives | None]]:
+        return {
+            number: dict(trial.seeds) | dict.fromkeys(trial.running)
+            for number, trial in self._trials.items()
+            if number not in self.abandoned
+        }
