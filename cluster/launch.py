@@ -8,8 +8,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-# Before ray: it reads its environment when it is imported.
-from cluster.session import joins_cluster, ray_session, slots  # isort: skip
 import ray
 from ray import tune
 
@@ -18,6 +16,7 @@ from cluster.plan import Job, Plan, reconcile, settle
 from cluster.replicate import StudyContext
 from cluster.reporter import Reporter, best_so_far, duration, tally_lines, trial_line
 from cluster.search import ATTEMPTS, ErrorLog, LedgerSearch
+from cluster.session import joins_cluster, ray_session, slots
 from cluster.shared_embeddings import share
 from cluster.stage_ledger import start_ledger
 from cluster.tokens import check_tokens, local_tokens, tokens_in_cluster

@@ -4,6 +4,7 @@ import asyncio
 import json
 import platform
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from cluster.shared_embeddings import SharedEmbeddings
 from cluster.stage_book import Decision
+from cluster.stage_errors import EXCERPT, StageError
 from cluster.stage_ledger import StageReport, StageRequest
 from cluster.trial_events import TrialEvents
 from qpmstudy.config import PipelineConfig, contradictions, flatten
@@ -96,10 +98,13 @@ async def run_replicate(
         _final_events(context, events, config, row, keys, first=seed == 0)
     except (RayError, OSError):
         raise
+    except StageError as error:
+        row |= {"status": "FAIL", "error": str(error), "error_log": error.excerpt or None}
     except QpmStudyError as error:
         row |= {"status": "FAIL", "error": str(error)}
     except Exception as error:  # a bug in one trial must not end the study; the row tells
-        row |= {"status": "FAIL", "error": f"{type(error).__name__}: {error}"}
+        log = "".join(traceback.format_exception(error)[-EXCERPT:])
+        row |= {"status": "FAIL", "error": f"{type(error).__name__}: {error}", "error_log": log}
     finally:
         events.close()
     row["committed"] = time.time()

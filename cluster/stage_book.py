@@ -26,9 +26,16 @@ class Failure(Enum):
     """Its worker or node died, or an input was lost with one."""
     MEMORY = "memory"
     """It was denied memory, of the machine or of a GPU; another may leave more."""
+    STORAGE = "storage"
+    """A file could not be read or written: full, read-only, gone."""
 
 
-ATTEMPTS: Mapping[Failure, int] = {Failure.ERROR: 1, Failure.LOST: 4, Failure.MEMORY: 3}
+ATTEMPTS: Mapping[Failure, int] = {
+    Failure.ERROR: 1,
+    Failure.LOST: 4,
+    Failure.MEMORY: 3,
+    Failure.STORAGE: 2,
+}
 """How often a stage may end in this way before it has failed."""
 
 

@@ -17,19 +17,17 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from cluster.session import ray_options
 from cluster.shared_embeddings import SharedEmbeddings
-from cluster.stage_book import Decision, StageBook
+from cluster.stage_book import Decision, Failure, StageBook
+from cluster.stage_errors import StageError, StorageError, failure, told
 from cluster.tokens import NO_TOKEN, tokens_for, tokens_in_cluster
 from qpmstudy.config import PipelineConfig
-from qpmstudy.errors import QpmStudyError
 from qpmstudy.pipeline import STAGES, run_stage
 from storage.artifacts import ArtifactStore
 from storage.study.spec import Resources
 
 WAITING_REQUESTS = 100_000  # more than any study has in flight
-
-
-class StageError(QpmStudyError):
-    """A stage raised; the message is the error's own."""
+PAUSE = {Failure.LOST: 1.0, Failure.MEMORY: 10.0, Failure.STORAGE: 5.0}
+"""Seconds before another attempt: others may have to give memory back first."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class StageReport:
     seconds: float  # that its computation took, whenever that was
 
 
-@ray.remote(max_retries=3)
+@ray.remote(max_retries=0)  # the ledger decides, by what went wrong
 def compute_stage(
     request: StageRequest,
     embeddings: SharedEmbeddings,
@@ -64,9 +62,7 @@ def compute_stage(
 ) -> float:
     """Run one stage, commit its result and return the seconds it took.
 
-    `withheld` says which solvers may not be used here, and why.
-
-    Tasks of a lost worker or node are run again by Ray; committing twice leaves one result.
+    `withheld` says which solvers may not be used here, and why. Committing twice leaves one result.
     """
     torch.set_num_threads(threads)
     inputs = {name: artifacts.read(name, key) for name, key in request.inputs.items()}
@@ -111,7 +107,8 @@ class StageLedger:
         with this actor, and Ray could not start it again.
 
         Raises:
-            StageError: the stage raised; every trial that waited for it is told.
+            StageError: the stage failed for good; every trial that waited for it is told.
+            StorageError: files could not be read or written.
         """
         if request.key not in self._done:
             stored = await asyncio.to_thread(self._artifacts.manifest, request.stage, request.key)
@@ -130,13 +127,11 @@ class StageLedger:
     async def _compute(self, request: StageRequest, embeddings: SharedEmbeddings) -> float:
         waiting = self._waiting[request.key] = asyncio.get_running_loop().create_future()
         try:
-            seconds = float(await self._submit(request, embeddings))
-        except Exception as error:
-            self._book.failed(request.key)
-            told = StageError(_message(error))
-            waiting.set_exception(told)
+            seconds = await self._computed(request, embeddings)
+        except (StageError, StorageError) as error:
+            waiting.set_exception(error)
             waiting.exception()  # nobody may be waiting; that is no unhandled error
-            raise told from None
+            raise
         finally:
             del self._waiting[request.key]
             self._epochs.pop(request.key, None)
@@ -145,6 +140,23 @@ class StageLedger:
         self._seconds[request.stage].append(seconds)
         waiting.set_result(seconds)
         return seconds
+
+    async def _computed(self, request: StageRequest, embeddings: SharedEmbeddings) -> float:
+        """Have a stage computed, and again where what went wrong may go well the next time.
+
+        Raises:
+            StageError: it failed for good.
+            StorageError: not the stage failed, but what its result is kept in.
+        """
+        while True:
+            try:
+                return float(await self._submit(request, embeddings))
+            except Exception as error:
+                why = failure(error)
+                if not self._book.failed(request.key, why):
+                    raise told(error, request.stage, why) from None
+            self._epochs.pop(request.key, None)
+            await asyncio.sleep(PAUSE[why])
 
     def _submit(self, request: StageRequest, embeddings: SharedEmbeddings) -> Any:
         resources = self._resources.get(request.stage, Resources())
@@ -176,12 +188,10 @@ class StageLedger:
 
     async def snapshot(self) -> dict[str, Any]:
         """Return what the driver shows: tallies, stages in flight, mean seconds by stage."""
-        running: dict[str, int] = {}
-        for stage in self._book.in_flight.values():
-            running[stage] = running.get(stage, 0) + 1
         return {
             "tally": {stage: self._book.tally(stage) for stage in STAGES},
-            "running": running,
+            "running": {stage: count for stage, count in self._book.running.items() if count},
+            "retries": dict(self._book.retries),
             "mean_seconds": {
                 stage: sum(seconds) / len(seconds)
                 for stage, seconds in self._seconds.items()
@@ -202,11 +212,3 @@ def start_ledger(artifacts: ArtifactStore, resources: dict[str, Resources]) -> A
         max_task_retries=-1,
     )
     return actor.remote(str(artifacts.root.resolve()), resources)
-
-
-def _message(error: Exception) -> str:
-    cause = getattr(error, "cause", None) or error
-    text = str(cause).strip() or type(cause).__name__
-    if isinstance(cause, QpmStudyError):
-        return text
-    return f"{type(cause).__name__}: {text.splitlines()[-1]}"

@@ -65,6 +65,7 @@ def schema(held_out: Iterable[str]) -> pa.Schema:
         ("seed", pa.int64()),
         ("status", pa.string()),
         ("error", pa.string()),
+        ("error_log", pa.string()),  # the end of the traceback
         ("protocol", pa.string()),
         ("split", pa.string()),
     ]

@@ -40,6 +40,7 @@ WITHOUT_RAY = {
     "test_select.py",
     "test_reporter.py",
     "test_stage_book.py",
+    "test_stage_errors.py",
     "test_study_files.py",
     "test_study_machine.py",
     "test_trial_ledger.py",

@@ -10,15 +10,12 @@ from typing import Any
 
 import psutil
 import pytest
+import ray
 
 from cluster.session import ray_session
 from cluster.shared_embeddings import SharedEmbeddings, share
 from cluster.stage_book import Decision
 from cluster.stage_ledger import StageReport, StageRequest, start_ledger
-
-# After cluster.session, which sets what ray reads when it is imported.
-import ray  # isort: skip
-
 from qpmstudy.config import PipelineConfig, with_values
 from qpmstudy.pipeline import stage_keys
 from storage.artifacts import ArtifactStore

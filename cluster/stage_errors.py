@@ -1,0 +1,78 @@
+"""What went wrong with a stage, in our words: whether to try again, and what its row says."""
+
+import ray.exceptions as gone
+
+from cluster.stage_book import ATTEMPTS, Failure
+from qpmstudy.errors import QpmStudyError
+
+EXCERPT = 12
+"""Lines of a traceback that a row keeps, its last."""
+
+WORDS = {
+    Failure.LOST: "its worker or node died",
+    Failure.MEMORY: "it ran out of memory",
+}
+
+
+class StageError(QpmStudyError):
+    """A stage failed for good; the message is the error's own.
+
+    Attributes:
+        excerpt: the end of its traceback; empty where the message says all, since it is ours.
+    """
+
+    def __init__(self, message: str, excerpt: str = "") -> None:
+        super().__init__(message)
+        self.excerpt = excerpt
+
+    def __reduce__(self) -> tuple[type["StageError"], tuple[str, str]]:
+        """Travel from the ledger to a trial with the excerpt."""
+        return StageError, (str(self), self.excerpt)
+
+
+class StorageError(OSError):
+    """Files that a stage reads or writes failed: nothing is known against the stage itself."""
+
+
+def failure(error: Exception) -> Failure:
+    """Return which kind of failure an error is, as a stage's task gives it to who waits for it."""
+    cause = getattr(error, "cause", None) or error
+    if isinstance(cause, gone.OutOfMemoryError | MemoryError) or "OutOfMemory" in _names(cause):
+        return Failure.MEMORY
+    if isinstance(cause, OSError):
+        return Failure.STORAGE
+    return Failure.LOST if isinstance(cause, gone.RayError) else Failure.ERROR
+
+
+def told(error: Exception, stage: str, why: Failure) -> StageError | StorageError:
+    """Return what trials that wait for the stage are told."""
+    if why is Failure.ERROR:
+        return _raised(error)
+    if why is Failure.STORAGE:
+        return StorageError(f"the stage {stage!r} could not read or write: {_last_line(error)}")
+    return StageError(
+        f"The stage {stage!r} was given up after {ATTEMPTS[why]} attempts: {WORDS[why]}. Launch "
+        f"with --retry-failed to try again; the last error: {_last_line(error)}",
+        _excerpt(error),
+    )
+
+
+def _raised(error: Exception) -> StageError:
+    cause = getattr(error, "cause", None) or error
+    if isinstance(cause, QpmStudyError):
+        return StageError(str(cause).strip())
+    return StageError(f"{type(cause).__name__}: {_last_line(cause)}", _excerpt(error))
+
+
+def _names(error: Exception) -> str:
+    """Return the names of an error's classes: torch's own error of a GPU is known by its name."""
+    return " ".join(kind.__name__ for kind in type(error).__mro__)
+
+
+def _last_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__
+
+
+def _excerpt(error: Exception) -> str:
+    return "\n".join(str(error).strip().splitlines()[-EXCERPT:])
