@@ -5,7 +5,7 @@ import logging
 import click
 
 from cluster.commands.embed import embed
-from cluster.commands.models import infer
+from cluster.commands.models import evaluate, infer
 from cluster.commands.select import select, show_license
 from cluster.commands.study import study
 
@@ -21,11 +21,12 @@ def main() -> None:
       tensorboard --logdir runs/l1fm/tensorboard      watch it
       python cli.py study pareto l1fm                 the front
       python cli.py study export l1fm --out models/   its best models
+      python cli.py evaluate models/NAME --split shift
       python cli.py infer models/NAME bird.jpg --explain out/
     """
 
 
-for command in (study, embed, select, show_license, infer):
+for command in (study, embed, select, show_license, infer, evaluate):
     main.add_command(command)
 
 

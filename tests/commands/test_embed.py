@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from torchvision.models import resnet50
 
-from cli import main
-from command import Result, refused, run
+from command import here, refused, run
 from dataset_layouts import make_aircraft, make_cars, make_cub, make_folder
 from published import PUBLISHED
 from qpmstudy.backbones import open_backbone
@@ -33,14 +31,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     torch.save(resnet50().state_dict(), folder / "resnet50-0676ba61.pth")
     return folder
-
-
-def here(*arguments: object) -> Result:
-    """Run a command in this process: as `command.run`, without waiting for torch again."""
-    found = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    if found.exception is not None and not isinstance(found.exception, SystemExit):
-        raise found.exception
-    return Result(found.exit_code, found.stdout, found.stderr)
 
 
 @pytest.mark.slow
