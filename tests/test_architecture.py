@@ -39,6 +39,7 @@ AT_HOME = {
     "gurobipy": {"qpmstudy/selection/gurobi.py", "qpmstudy/selection/gurobi_environment.py"},
     "highspy": {"qpmstudy/selection/highs.py"},
     "timm": {"qpmstudy/backbones/networks.py"},
+    "huggingface_hub": {"qpmstudy/backbones/hub.py"},
     "click": {"cli.py", *(f"cluster/commands/{name}.py" for name in COMMANDS)},
 }
 """Packages that only these files import: what needs none of them runs without them."""
