@@ -124,9 +124,11 @@ def embed_named(
 
 
 def summary(store: EmbeddingStore) -> list[str]:
-    """Return what to say of a finished store: its fingerprint, and the images it lacks."""
+    """Return what to say of a finished store: its fingerprint, and what it lacks."""
     broken: dict[str, str] = store.attributes.get("left_out", {})
     lines = [f"left out {len(broken)} broken images:", broken_lines(broken)] if broken else []
+    if not store.attributes["has_masks"]:
+        lines.append("no object masks (segmentations/): Plausibility will not be measured")
     return [*lines, f"{store.path}: complete, fingerprint {store.fingerprint[:16]}"]
 
 

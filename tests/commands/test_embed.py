@@ -154,6 +154,7 @@ def test_broken_images_are_named_or_left_out(tmp_path: Path) -> None:
     assert result.code == 0, result.err
     assert "left out 1 broken images:\n  train/class 2/13.png: " in result.out
     assert "17 images" in result.out
+    assert "no object masks" not in result.out
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -175,6 +176,7 @@ def test_a_folder_of_the_ugliest_images(tmp_path: Path) -> None:
     store = open_store(root / "_embeddings/folder-ugly/pixels-112", "folder-ugly", "pixels-112")
     ids = store.read_without_patches().ids
     assert {Path(image_id).name for image_id in ids} == set(UGLY)
+    assert "no object masks (segmentations/)" in result.out
     pictures = pictures_of(torch.from_numpy(store.read_shard(0))).permute(0, 2, 3, 1)
     for image_id, pixels in zip(ids, pictures.byte().numpy(), strict=True):
         ugly = UGLY[Path(image_id).name]
