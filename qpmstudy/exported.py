@@ -7,9 +7,11 @@ SHA256SUMS          hashes of the three; `sha256sum -c SHA256SUMS` checks them t
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -54,14 +56,38 @@ def save_model(
         write_bytes(temporary / "SHA256SUMS", sums.encode())
 
 
-def load_model(folder: Path, weights: Path | None = None) -> InterpretableModel:
-    """Load an exported model with its backbone.
+@dataclass(frozen=True)
+class StoredModel:
+    """An exported model without its backbone: all that embeddings made before need.
 
-    `weights` is the backbone's checkpoint; None takes it from where it usually is.
+    F features.
+    """
+
+    folder: Path
+    classifier: Classifier
+    peak: Float[Tensor, " F"]
+    record: Mapping[str, Any]  # model.json
+
+    def check_weights(self, found: str, whose: str, remedy: str) -> None:
+        """Raise unless `found`, a hash of weights that errors call `whose`, is the backbone's.
+
+        Raises:
+            DataError: the model was trained on tokens of other weights.
+        """
+        backbone = self.record["backbone"]
+        if found != backbone["weight_hash"]:
+            raise DataError(
+                f"{self.folder} was trained on {backbone['name']} with weights "
+                f"{backbone['weight_hash'][:12]}..., but {whose} are {found[:12]}...: its "
+                f"predictions would be meaningless. {remedy}"
+            )
+
+
+def read_model(folder: Path) -> StoredModel:
+    """Read an exported model; its backbone is not opened.
 
     Raises:
-        DataError: a file is missing or changed, or the backbone here has other weights.
-        ConfigError: the backbone is not known here.
+        DataError: a file is missing or changed, or from another version.
     """
     check_hashes(folder, _sums(folder))
     record = read_json(folder / "model.json")
@@ -76,23 +102,44 @@ def load_model(folder: Path, weights: Path | None = None) -> InterpretableModel:
     except SafetensorError as error:
         raise DataError(f"{folder / 'model.safetensors'} cannot be read: {error}.") from error
     classifier = Classifier.from_tensors(tensors, read_shape(record["shape"]))
+    return StoredModel(folder, classifier, tensors["peak"], record)
+
+
+def load_model(folder: Path, weights: Path | None = None) -> InterpretableModel:
+    """Load an exported model with its backbone.
+
+    `weights` is the backbone's checkpoint; None takes it from where it usually is.
+
+    Raises:
+        DataError: a file is missing or changed, or the backbone here has other weights.
+        ConfigError: the backbone is not known here.
+    """
+    return with_backbone(read_model(folder), weights)
+
+
+def with_backbone(model: StoredModel, weights: Path | None = None) -> InterpretableModel:
+    """Return a model that was read, with its backbone.
+
+    Raises:
+        DataError: the weights are missing, damaged, or others than the model was trained on.
+        ConfigError: the backbone is not known here.
+    """
+    record = model.record
     wanted = record["backbone"]
     backbone = open_backbone(wanted["name"], weights)
-    if backbone.weight_hash != wanted["weight_hash"]:
-        raise DataError(
-            f"{folder} was trained on {wanted['name']} with weights "
-            f"{wanted['weight_hash'][:12]}..., but the weights here are "
-            f"{backbone.weight_hash[:12]}...: its predictions would be meaningless. Name the "
-            "checkpoint it was trained on with --weights, or install the version it was exported "
-            "with (see versions in model.json)."
-        )
+    model.check_weights(
+        backbone.weight_hash,
+        "the weights here",
+        "Name the checkpoint it was trained on with --weights, or install the version it was "
+        "exported with (see versions in model.json).",
+    )
     grid = wanted["grid"]
     return InterpretableModel(
-        classifier=classifier,
+        classifier=model.classifier,
         backbone=backbone,
         class_names=tuple(record["class_names"]),
         grid=(grid[0], grid[1]),
-        peak=tensors["peak"],
+        peak=model.peak,
         selected=tuple(record["selected"]),
         record=record,
     )

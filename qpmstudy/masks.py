@@ -19,6 +19,8 @@ def mask_to_grid(
 ) -> UInt8[np.ndarray, " P"]:
     """Return which tokens belong to the object: 1 where at least half of a token's pixels do.
 
+    A pixel is the token's in which its centre lies.
+
     `mask` has the size of the image; `grid` and `preprocessing` are the backbone's, so that
     the tokens are those of the square the backbone sees. Row-major over the grid.
 

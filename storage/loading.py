@@ -84,6 +84,7 @@ def find_broken(
         for start in range(0, images, CHECKED_AT_ONCE)
     ]
     broken: dict[str, str] = {}
+    progress(0, images)
     found = _ahead(broken_images, dataset, batches, workers, "checks images")
     for batch, reasons in zip(batches, found, strict=True):
         broken.update(reasons)

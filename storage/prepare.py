@@ -82,7 +82,7 @@ def embed(
     if not is_synthetic(dataset) or how.skip_broken:
         left_out = _known(images, frozen, path, how)
         if left_out is None:
-            left_out = _broken(images, how, progress)
+            left_out = broken_or_refused(images, how.workers, how.skip_broken, progress)
         images = _without(images, left_out)
     if how.force:
         discard(path)
@@ -124,9 +124,11 @@ def embed_named(
 
 
 def summary(store: EmbeddingStore) -> list[str]:
-    """Return what to say of a finished store: its fingerprint, and the images it lacks."""
+    """Return what to say of a finished store: its fingerprint, and what it lacks."""
     broken: dict[str, str] = store.attributes.get("left_out", {})
     lines = [f"left out {len(broken)} broken images:", broken_lines(broken)] if broken else []
+    if not store.attributes["has_masks"]:
+        lines.append("no object masks (segmentations/): Plausibility will not be measured")
     return [*lines, f"{store.path}: complete, fingerprint {store.fingerprint[:16]}"]
 
 
@@ -149,17 +151,20 @@ def _without(images: ImageDataset, left_out: dict[str, str]) -> ImageDataset:
     return images.without([images.ids.index(name) for name in left_out if name in images.ids])
 
 
-def _broken(images: ImageDataset, how: Embedding, progress: PhaseProgress) -> dict[str, str]:
-    """Return {id: reason} of the images to leave out.
+def broken_or_refused(
+    images: ImageDataset, workers: int | None, skip: bool, progress: PhaseProgress
+) -> dict[str, str]:
+    """Return {id: reason} of the images to leave out, after decoding all.
 
     Raises:
         DataError: there are some, and they are not to be skipped.
+        WorkerError: a process that decodes images died.
     """
-    workers = default_workers(len(images)) if how.workers is None else how.workers
+    count = default_workers(len(images)) if workers is None else workers
     broken = find_broken(
-        images, workers, lambda done, of: progress(f"checking {images.name}", done, of)
+        images, count, lambda done, of: progress(f"checking {images.name}", done, of)
     )
-    if broken and not how.skip_broken:
+    if broken and not skip:
         raise DataError(
             f"{len(broken)} of the {len(images)} images of {images.name!r} cannot be used:\n"
             + broken_lines(broken)

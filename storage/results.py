@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 from qpmstudy.config import PipelineConfig
 from qpmstudy.errors import DataError
 from qpmstudy.files import write_bytes
+from qpmstudy.measuring import SPLIT_METRICS, TRAINING_METRICS
 from qpmstudy.metrics import COMPACTNESS
 from qpmstudy.pipeline import STAGES
-from qpmstudy.stages.evaluate import SPLIT_METRICS, TRAINING_METRICS
 
 logger = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from qpmstudy.errors import DataError
+from qpmstudy.measuring import SPLIT_METRICS, TRAINING_METRICS
 from qpmstudy.pipeline import last_stage
-from qpmstudy.stages.evaluate import SPLIT_METRICS, TRAINING_METRICS
 from qpmstudy.stages.select import CERTIFICATE
 from storage.artifacts import ArtifactStore
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# What lies in a person's cache of timm's hub is no part of a test.
+os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_CACHE="/nonexistent")
 # Ray's workers would wait for the other process of tests.
 os.environ.setdefault("RAY_worker_niceness", "0")
 

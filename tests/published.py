@@ -1,6 +1,6 @@
 """Checkpoints with random weights under the names and in the shapes that the authors publish."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -79,6 +79,32 @@ class Vit:
             else:
                 weights[name] = 0.5 * noise
         return weights
+
+
+def tiny_vit(vit: Vit, **changes: int) -> Vit:
+    """Return a transformer like another, narrow and of two blocks."""
+    return replace(vit, dim=48, depth=2, heads=3, **changes)
+
+
+def random_resnet(seed: int = 0) -> dict[str, Tensor]:
+    """Return a ResNet-50 checkpoint in which every tensor matters and no map dies out."""
+    from torchvision.models import resnet50
+
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in resnet50().state_dict().items()}
+    generator = torch.Generator().manual_seed(seed)
+    weights = {}
+    for name, shape in shapes.items():
+        if name.endswith("num_batches_tracked"):
+            weights[name] = torch.tensor(1)
+        elif name.endswith("running_var") or (len(shape) == 1 and name.endswith("weight")):
+            weights[name] = 0.5 + torch.rand(shape, generator=generator)
+        elif len(shape) == 1:
+            weights[name] = 0.1 * torch.randn(shape, generator=generator)
+        else:
+            scale = (2 / shape[1:].numel()) ** 0.5
+            weights[name] = scale * torch.randn(shape, generator=generator)
+    return weights
 
 
 SMALL, BASE, LARGE, GIANT = (384, 12, 6), (768, 12, 12), (1024, 24, 16), (1536, 40, 24)

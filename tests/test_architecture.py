@@ -33,12 +33,14 @@ NOT_SCIENCE = ("ray", "zarr", "optuna", "pyarrow", "click", "pydantic", "rich", 
 FORBIDDEN = {
     "qpmstudy": {*NOT_SCIENCE, "yaml"},
     "storage": {"ray", "optuna", "click", "rich", "tensorboard"},
-    "cluster": {"click"},
 }
+COMMANDS = ("options", "study", "embed", "select", "models")
 AT_HOME = {
     "gurobipy": {"qpmstudy/selection/gurobi.py", "qpmstudy/selection/gurobi_environment.py"},
     "highspy": {"qpmstudy/selection/highs.py"},
     "timm": {"qpmstudy/backbones/networks.py"},
+    "huggingface_hub": {"qpmstudy/backbones/hub.py"},
+    "click": {"cli.py", *(f"cluster/commands/{name}.py" for name in COMMANDS)},
 }
 """Packages that only these files import: what needs none of them runs without them."""
 
@@ -86,6 +88,14 @@ def test_some_packages_stay_in_their_own_files() -> None:
         for package, home in AT_HOME.items():
             if package in imported(path):
                 assert path.relative_to(ROOT).as_posix() in home
+
+
+def test_nothing_but_the_command_line_knows_the_commands() -> None:
+    home = ROOT / "cluster" / "commands"
+    assert {path.stem for path in home.glob("*.py")} == {"__init__", *COMMANDS}
+    for layer, path in sources():
+        knows = "cluster.commands" in path.read_text(encoding="utf-8")
+        assert knows == (layer == "cli") or home in path.parents, path
 
 
 def test_every_dependency_is_declared() -> None:

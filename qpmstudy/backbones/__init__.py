@@ -5,8 +5,9 @@ geometry.py           which part of an image it sees
 preprocessing.py      the pixels of that part
 catalogue.py          pretrained: which there are, a table
 variants.py           pretrained: layer, norm, size and precision in their names
-checkpoints.py        pretrained: files of weights
-networks.py           pretrained: networks, their weights, their tokens
+checkpoints.py        pretrained: files of weights; hub.py, where they are fetched from
+networks.py           pretrained: networks, their tokens
+filling.py            pretrained: published weights put into a network
 pretrained.py         pretrained: the backbone itself
 pixels.py             no network: pixels as tokens
 statistics.py         patch descriptor: 93 statistics of a patch

@@ -39,6 +39,7 @@ class Entry:
         architecture: what timm (or, for resnet50, torchvision) calls it.
         layout: of its checkpoint.
         source: where its authors publish it.
+        hub: where timm publishes it once more.
         files: names of the checkpoint files, the one that is looked for first in front.
         layers: how many layers there are to take tokens from: blocks, or stages of a ResNet.
         patch: side of the square of pixels behind one token of the last layer.
@@ -50,6 +51,7 @@ class Entry:
     architecture: str
     layout: Layout
     source: str
+    hub: str
     files: tuple[str, ...]
     layers: int
     patch: int
@@ -95,6 +97,7 @@ def _dino(name: str, timm_size: str, patch: int, stem: str) -> Entry:
         architecture=f"vit_{timm_size}_patch{patch}_224",
         layout=DINO,
         source=f"{META}/dino/{stem}_pretrain/{file}",
+        hub=f"timm/vit_{timm_size}_patch{patch}_224.dino",
         files=(file,),
         layers=BLOCKS[timm_size],
         patch=patch,
@@ -115,6 +118,7 @@ def _dinov2(size: str, timm_size: str) -> tuple[Entry, Entry]:
                 architecture=f"vit_{timm_size}_patch14{timm}_dinov2",
                 layout=_swiglu(layout) if timm_size == "giant" else layout,
                 source=f"{META}/dinov2/dinov2_{size}/{file}",
+                hub=f"timm/vit_{timm_size}_patch14{timm}_dinov2.lvd142m",
                 files=(file,),
                 layers=BLOCKS[timm_size],
                 patch=14,
@@ -129,6 +133,7 @@ def _dinov3(size: str, timm_size: str, digest: str) -> Entry:
         architecture=f"vit_{timm_size}_patch16_dinov3_qkvb",
         layout=DINOV3,
         source="https://ai.meta.com/resources/models-and-libraries/dinov3-downloads (on request)",
+        hub=f"timm/vit_{timm_size}_patch16_dinov3_qkvb.lvd1689m",
         files=(f"dinov3_{size}_pretrain_lvd1689m-{digest}.pth",),
         layers=BLOCKS[timm_size],
         patch=16,
@@ -152,6 +157,7 @@ _ENTRIES = (
         architecture="resnet50",
         layout=RESNET,
         source="https://download.pytorch.org/models/resnet50-0676ba61.pth",
+        hub="timm/resnet50.tv_in1k",
         # The first two are the same weights, the second in a format that torch no longer reads
         # without unpickling code; the third is torchvision's later training.
         files=("resnet50-0676ba61.pth", "resnet50-19c8e357.pth", "resnet50-11ad3fa6.pth"),

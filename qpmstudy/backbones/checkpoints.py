@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from qpmstudy.backbones.catalogue import Entry
+from qpmstudy.backbones.hub import NotFetchedError, fetch
 from qpmstudy.errors import DataError
 
 FOLDER = "QPMSTUDY_WEIGHTS"
@@ -19,10 +20,12 @@ FOLDER = "QPMSTUDY_WEIGHTS"
 
 
 def find_weights(entry: Entry) -> Path:
-    """Return the checkpoint of `entry` in the folder of weights, `.pth` or `.safetensors`.
+    """Return the checkpoint of `entry`: `.pth` or `.safetensors` in the folder of weights.
+
+    What is not there is fetched from timm's hub, where there is internet.
 
     Raises:
-        DataError: no such folder is named, or it has no such file.
+        DataError: it is in neither.
     """
     named = os.environ.get(FOLDER)
     if named:
@@ -30,12 +33,17 @@ def find_weights(entry: Entry) -> Path:
             for path in (Path(named, file), Path(named, file).with_suffix(".safetensors")):
                 if path.is_file():
                     return path
-    where = f"no {' or '.join(entry.files)} lies in {named}" if named else f"{FOLDER} is not set"
-    raise DataError(
-        f"The weights of {entry.name!r} are not here: {where}. Get {entry.files[0]} from "
-        f"{entry.source}, put it into a folder and set {FOLDER} to that folder, or name the file "
-        "with --weights."
-    )
+    try:
+        return fetch(entry)
+    except NotFetchedError as error:
+        where = (
+            f"no {' or '.join(entry.files)} lies in {named}" if named else f"{FOLDER} is not set"
+        )
+        raise DataError(
+            f"The weights of {entry.name!r} are not here: {where}. Get {entry.files[0]} from "
+            f"{entry.source}, put it into a folder and set {FOLDER} to that folder, or name the "
+            f"file with --weights. ({entry.hub} on timm's hub gives none: {error}.)"
+        ) from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:

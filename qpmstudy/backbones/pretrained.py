@@ -10,7 +10,8 @@ from torch import Tensor
 from qpmstudy.backbones.base import Backbone
 from qpmstudy.backbones.catalogue import Entry
 from qpmstudy.backbones.checkpoints import find_weights, read_checkpoint, weight_hash
-from qpmstudy.backbones.networks import build, fill, tokens_of
+from qpmstudy.backbones.filling import fill
+from qpmstudy.backbones.networks import build, tokens_of
 from qpmstudy.backbones.preprocessing import preprocessing_of
 from qpmstudy.backbones.variants import Variant, parse, spelled
 
@@ -42,7 +43,7 @@ class Pretrained(Backbone):
         network = build(entry, variant.size)
         blank = torch.empty(1, 3, variant.size, variant.size, device="meta")
         patches, cls = tokens_of(network, blank, variant.layer, variant.norm)
-        fill(network, checkpoint, entry.layout, path)
+        named = fill(network, checkpoint, entry.layout, path)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network = network.to(self._device)
         self._mean = torch.tensor(MEAN, device=self._device)[:, None, None]
@@ -53,7 +54,7 @@ class Pretrained(Backbone):
         self.grid = (side, side)
         self.preprocessing = preprocessing_of(variant.size, "bicubic", MEAN, STD)
         facts = (VERSION, self.preprocessing, variant.layer, variant.norm, variant.precision)
-        self.weight_hash = weight_hash(checkpoint, *facts)
+        self.weight_hash = weight_hash(named, *facts)
 
     def normalised(self, pixels: UInt8[Tensor, "B 3 side side"]) -> Float[Tensor, "B 3 side side"]:
         """Return the pixels in ImageNet's units, on the device of the network."""

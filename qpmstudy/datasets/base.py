@@ -111,7 +111,7 @@ class ImageDataset:
         Raises:
             DataError: a class would be left without a training image.
         """
-        rest = self._only(np.setdiff1d(np.arange(len(self)), list(indices)))
+        rest = self.only(np.setdiff1d(np.arange(len(self)), list(indices)))
         if untrained := rest.untrained():
             raise DataError(
                 f"The dataset {self.name!r} would have no training image left of "
@@ -122,9 +122,10 @@ class ImageDataset:
 
     def part(self, start: int, stop: int) -> "ImageDataset":
         """Return the images from `start` up to `stop` alone: little to send to a process."""
-        return self._only(np.arange(start, stop))
+        return self.only(np.arange(start, stop))
 
-    def _only(self, keep: Int64[np.ndarray, " n"]) -> "ImageDataset":
+    def only(self, keep: Int64[np.ndarray, " n"]) -> "ImageDataset":
+        """Return the images at the positions `keep` alone, in that order."""
         return replace(
             self,
             ids=tuple(self.ids[index] for index in keep),

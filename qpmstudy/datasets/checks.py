@@ -8,10 +8,11 @@ from qpmstudy.datasets.regions import split_region
 from qpmstudy.errors import DataError
 
 
-def checked(dataset: ImageDataset, get: str) -> ImageDataset:
+def checked(dataset: ImageDataset, get: str, listed: bool = True) -> ImageDataset:
     """Return `dataset`, whose files are all there and whose classes can all be learnt.
 
-    `get` is what an error tells the user to do. No picture is decoded: `broken_images` does that.
+    `get` is what an error tells the user to do; not `listed` are images that were found where they
+    are, and need not be looked for. No picture is decoded: `broken_images` does that.
 
     Raises:
         DataError: an image is listed twice or lies outside the folder, files that are listed do
@@ -23,13 +24,14 @@ def checked(dataset: ImageDataset, get: str) -> ImageDataset:
         if path.is_absolute() or ".." in path.parts or not image_id.isprintable():
             raise DataError(
                 f"{where} names the image {image_id!r}, which is not a plain path below "
-                f"{dataset.image_folder}/: {get}."
+                f"{dataset.image_folder}/ in printable characters: rename it, or {get}."
             )
     twice = [image_id for image_id, count in Counter(dataset.ids).items() if count > 1]
     if twice:
         raise DataError(f"{where} names {twice[0]} more than once: {get}.")
     indices = range(len(dataset))
-    _check_there(f"{where} lists", "images", [dataset.image_path(i) for i in indices], get)
+    if listed:
+        _check_there(f"{where} lists", "images", [dataset.image_path(i) for i in indices], get)
     if dataset.has_masks:
         masks = [dataset.mask_path(i) for i in indices]
         files = len({dataset.image_path(i) for i in indices})

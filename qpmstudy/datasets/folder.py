@@ -11,7 +11,7 @@ fifth of the pictures tests, so that later files move no earlier one; only, a cl
 or more keeps at least one of each kind.
 
 Hidden files, files that are no pictures by their suffix, and pictures outside of the class folders
-are left out and counted.
+are left out and counted. What has a picture's name and is no file is a broken picture.
 """
 
 import hashlib
@@ -62,7 +62,7 @@ def open_folder(name: str, root: Path) -> ImageDataset:
         image_folder=".",
         ignored=ignored,
     )
-    _check_copies(checked(dataset, GET_FOLDER))
+    _check_copies(checked(dataset, GET_FOLDER, listed=False))
     return dataset
 
 
@@ -94,6 +94,9 @@ def _pictures(root: Path) -> tuple[list[str], int]:
     pictures: list[Path] = []
     for folder in class_folders:
         inside, found, left_out = _entries(folder)
+        # One with a picture's name is no class: it is a picture that cannot be decoded.
+        found += [path for path in inside if path.suffix.lower() in SUFFIXES]
+        inside = [path for path in inside if path not in found]
         if inside or not found:
             what = f"the folder {inside[0].name}/" if inside else "no pictures"
             raise DataError(f"The class folder {folder} has {what} in it: {GET_FOLDER}.")
@@ -156,6 +159,8 @@ def _check_copies(dataset: ImageDataset) -> None:
     """Raise if a file is in two classes or two splits, byte for byte."""
     by_size: dict[int, list[int]] = defaultdict(list)
     for index in range(len(dataset)):
+        if not dataset.image_path(index).is_file():  # a broken one: a folder, pipe or dead link
+            continue
         by_size[dataset.image_path(index).stat().st_size].append(index)
     by_content: dict[str, list[int]] = defaultdict(list)
     for indices in by_size.values():

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Int64
 from PIL import ExifTags, Image
 
 from qpmstudy.datasets.regions import cut, split_region
@@ -55,7 +56,13 @@ def turned(image: Image.Image, stored_as: int) -> Image.Image:
 
     Pillow's own function also writes the other EXIF data anew, which fails where they are damaged.
     """
-    return image.transpose(TURNS[stored_as]) if stored_as in TURNS else image
+    if stored_as not in TURNS:
+        return image
+    upright = image.transpose(TURNS[stored_as])
+    # Pillow keeps the old orientation with the turned picture: who looks again would turn it again.
+    kept = ("transparency",)
+    upright.info = {key: value for key, value in upright.info.items() if key in kept}
+    return upright
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
@@ -64,17 +71,34 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     16-bit grey is scaled to 8 bits (Pillow's own conversion clips it to white),
     transparency is laid over white, and grey, palette and CMYK pictures are converted.
     An upright RGB image comes back unchanged.
+
+    Raises:
+        ValueError: its levels of grey are fractions, or too many for 16 bits: nothing says which
+            of them is white.
     """
     image.load()  # what comes back must not need the file any more
+    format_ = image.format
     image = turned(image, orientation(image))
-    if image.mode.startswith("I"):
-        levels = np.asarray(image).astype(np.int64)
-        image = Image.fromarray((levels.clip(0, 65535) // 257).astype(np.uint8))
+    if image.mode.startswith(("I", "F")):
+        levels = _sixteen_bits(image, format_)
+        image = Image.fromarray((levels // 257).astype(np.uint8))
     if image.has_transparency_data:
         picture = image.convert("RGBA")
         page = Image.new("RGBA", picture.size, "white")
         return Image.alpha_composite(page, picture).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _sixteen_bits(image: Image.Image, format_: str | None) -> Int64[np.ndarray, "H W"]:
+    levels = np.asarray(image)
+    # Pillow has 16 bits of other formats as whole numbers of 32, and scales them to 65535 first.
+    unscaled = image.mode == "F" or (image.mode == "I" and format_ == "TIFF")
+    if unscaled or levels.min() < 0 or levels.max() > 65535:
+        raise ValueError(
+            f"grey levels from {levels.min():g} to {levels.max():g} in 32 bits, of which none is "
+            "known to be white: store it with 8 or 16 bits"
+        )
+    return levels.astype(np.int64)
 
 
 @contextmanager
@@ -86,6 +110,8 @@ def opened(path: Path, kind: str) -> Iterator[Image.Image]:
             in one of `FORMATS` that can be decoded.
     """
     advice = "restore it from the dataset's archive, or make the dataset again"
+    if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+        raise DataError(f"The {kind} {path} is no file: take it away, or {advice}.")
     try:
         with Image.open(path, formats=FORMATS) as file:
             if file.width * file.height > MAX_PIXELS:

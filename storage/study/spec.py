@@ -10,10 +10,10 @@ from qpmstudy.backbones import check_backbone
 from qpmstudy.config import COMBINED, PipelineConfig, contradictions, flatten
 from qpmstudy.datasets import check_dataset
 from qpmstudy.errors import ConfigError
+from qpmstudy.measuring import SPLIT_METRICS, TRAINING_METRICS
 from qpmstudy.paper import TABLES
 from qpmstudy.pipeline import STAGES
 from qpmstudy.registry import did_you_mean
-from qpmstudy.stages.evaluate import SPLIT_METRICS, TRAINING_METRICS
 from storage.layout import STUDY_NAME
 from storage.study.space import (
     Parameter,

@@ -1,6 +1,7 @@
 """Embedding a dataset that a person brings, through the command line, and predicting with it."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,16 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
+from PIL import Image
 from torchvision.models import resnet50
 
-from cli import main
-from command import Result, refused, run
+from command import here, refused, run
 from dataset_layouts import make_aircraft, make_cars, make_cub, make_folder
 from published import PUBLISHED
 from qpmstudy.backbones import open_backbone
+from qpmstudy.backbones.pixels import pictures_of
 from qpmstudy.datasets import open_dataset
 from storage.embeddings import open_store
+from ugly_pictures import BROKEN, UGLY, seen
 
 Make = Callable[..., Any]
 VIT = "dino-vits16"
@@ -33,14 +35,6 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     torch.save(resnet50().state_dict(), folder / "resnet50-0676ba61.pth")
     return folder
-
-
-def here(*arguments: object) -> Result:
-    """Run a command in this process: as `command.run`, without waiting for torch again."""
-    found = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    if found.exception is not None and not isinstance(found.exception, SystemExit):
-        raise found.exception
-    return Result(found.exit_code, found.stdout, found.stderr)
 
 
 @pytest.mark.slow
@@ -160,6 +154,43 @@ def test_broken_images_are_named_or_left_out(tmp_path: Path) -> None:
     assert result.code == 0, result.err
     assert "left out 1 broken images:\n  train/class 2/13.png: " in result.out
     assert "17 images" in result.out
+    assert "no object masks" not in result.out
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_folder_of_the_ugliest_images(tmp_path: Path) -> None:
+    """Broken ones in the midst of others are all named at once, or left out; the rest is right."""
+    data, root = tmp_path / "data", tmp_path / "runs"
+    kinds = ("fine", "schön & gut")
+    for number, (name, ugly) in enumerate(UGLY.items()):
+        (data / kinds[number % 2]).mkdir(parents=True, exist_ok=True)
+        ugly.write(data / kinds[number % 2] / name)
+    for number, (name, (write, _)) in enumerate(BROKEN.items()):
+        write(data / kinds[number % 2] / name)
+    mine = ("--dataset", "folder-ugly", "--data", data, "--backbone", "pixels-112")
+    refusal(root, 1, [f"{len(BROKEN)} of the {len(UGLY) + len(BROKEN)} images", *BROKEN], *mine)
+    result = here("embed", *mine, "--root", root, "--skip-broken")
+    assert result.code == 0, result.err
+    assert f"left out {len(BROKEN)} broken images:" in result.out
+    assert all(name in result.out for name in BROKEN)
+    store = open_store(root / "_embeddings/folder-ugly/pixels-112", "folder-ugly", "pixels-112")
+    ids = store.read_without_patches().ids
+    assert {Path(image_id).name for image_id in ids} == set(UGLY)
+    assert "no object masks (segmentations/)" in result.out
+    pictures = pictures_of(torch.from_numpy(store.read_shard(0))).permute(0, 2, 3, 1)
+    for image_id, pixels in zip(ids, pictures.byte().numpy(), strict=True):
+        ugly = UGLY[Path(image_id).name]
+        found = seen(Image.fromarray(pixels))
+        assert np.abs(np.subtract(found, ugly.shown)).max() <= ugly.tolerance + 1, image_id
+
+
+@pytest.mark.parametrize("name", [b"a\nb.png", b"\xff\xfe.png", b"\x07.png"])
+def test_names_that_no_list_can_hold_are_refused(name: bytes, tmp_path: Path) -> None:
+    root, data = tmp_path / "runs", make_folder(tmp_path / "data")
+    first = data / "train" / "class 0" / "0.png"
+    first.rename(first.with_name(os.fsdecode(name)))
+    mine = ("--dataset", "folder-mine", "--data", data, "--backbone", "pixels-112")
+    refusal(root, 1, ["names the image 'train/class 0/", "printable characters: rename it"], *mine)
 
 
 def test_stores_are_listed_and_verified(tmp_path: Path) -> None:

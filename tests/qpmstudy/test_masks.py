@@ -66,6 +66,33 @@ def test_a_mask_follows_its_image(
     assert np.array_equal(tokens[clear], (share > 0.5)[clear])
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.tuples(st.integers(40, 300), st.integers(40, 300)),
+    grid=st.tuples(st.integers(1, 37), st.integers(1, 37)),
+    crop=st.integers(150, 256),
+    edge=st.floats(0, 1),
+    turned=st.booleans(),
+)
+def test_half_of_a_token_decides_on_any_grid_and_crop(
+    size: tuple[int, int], grid: tuple[int, int], crop: int, edge: float, turned: bool
+) -> None:
+    """A straight edge: a token is the object's where its centre is, to a pixel."""
+    height, width = size
+    preprocessing: dict[str, object] = {"resize": 256, "crop": crop}
+    extent, cells = (height, grid[0]) if turned else (width, grid[1])
+    border = round(edge * extent)
+    mask = np.zeros((height, width), bool)
+    mask[(slice(border),) if turned else (slice(None), slice(border))] = True
+    side = min(height, width) * crop / 256
+    centres = (extent - side) / 2 + (np.arange(cells) + 0.5) * side / cells
+    tokens = mask_to_grid(mask, grid, preprocessing).reshape(grid)
+    line = tokens[:, 0] if turned else tokens[0]
+    assert (tokens == (line[:, None] if turned else line)).all()
+    clear = np.abs(border - centres) > 1  # a pixel counts whole, where its centre is
+    assert np.array_equal(line[clear], (centres < border)[clear])
+
+
 def test_close_to_the_reference_implementation() -> None:
     """Its rule: bilinear sampling of the grey image at token centres, above 0 (fixture 06)."""
     fixture = np.load(Path(__file__).parents[1] / "parity" / "06_mask_tokenisation.npz")

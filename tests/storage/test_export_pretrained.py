@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from PIL import Image
 from cli import main
 from dataset_layouts import make_cub
 from published import PUBLISHED
-from qpmstudy.batches import LabelledTokens
+from qpmstudy.datasets.pictures import read_rgb
 from qpmstudy.errors import DataError
 from qpmstudy.exported import load_model
 from storage.embeddings import open_store
@@ -23,8 +22,9 @@ from storage.export import export_study
 from storage.layout import StorageRoot
 from storage.study import parse_study
 
-NAME = "dino-vits16@layer=3,norm=no,size=64"
-FILE = "dino_deitsmall16_pretrain.pth"
+MODEL = "dinov2-vits14-reg"
+NAME = f"{MODEL}@layer=3,norm=no,size=56"
+FILE = "dinov2_vits14_reg4_pretrain.pth"
 STUDY = {
     "name": "vit",
     "pipeline": {
@@ -53,14 +53,14 @@ def test_a_model_finds_its_backbone_and_sees_what_it_was_trained_on(
     monkeypatch.delenv("QPMSTUDY_WEIGHTS", raising=False)
     weights, data, runs = tmp_path / "weights", make_cub(tmp_path / "data"), tmp_path / "runs"
     weights.mkdir()
-    torch.save(PUBLISHED["dino-vits16"].random(), weights / FILE)
+    torch.save(PUBLISHED[MODEL].random(), weights / FILE)
     made = cli("embed", "--dataset", "cub2011", "--backbone", NAME, "--data", data, "--root", runs,
-               "--weights", weights / FILE)  # fmt: skip
+               "--weights", weights / FILE, "--batch", 1)  # fmt: skip
     assert made.exit_code == 0, made.output
     root = StorageRoot(runs)
     spec = parse_study(STUDY, "vit.yaml")
     assert spec.stores() == [("cub2011", NAME)]
-    run_here(spec, root)
+    finished = run_here(spec, root)
     (model,) = export_study(root, spec, tmp_path / "models")
     record = json.loads((model / "model.json").read_text())
     store = open_store(root.embeddings("cub2011", NAME), "cub2011", NAME)
@@ -86,25 +86,48 @@ def test_a_model_finds_its_backbone_and_sees_what_it_was_trained_on(
     assert json.loads(found.output) == said
     assert list((tmp_path / "out").iterdir())
 
-    # the probabilities are those of the stored tokens of the image
+    # the logits are the evaluate stage's own, of every image: embedded one by one, as here
     loaded = load_model(model)
-    embeddings = replace(light, patches=(store.read_shard(0),))
-    last = LabelledTokens(embeddings, torch.tensor([len(light.ids) - 1]).numpy())
-    tokens, _ = last.batch(torch.tensor([0]).numpy(), torch.device("cpu"))
-    with torch.no_grad():
-        stored = loaded.classifier(tokens).logits.softmax(1)[0]
-    # alone and in a batch, products round differently, and half precision after them
-    assert torch.tensor(list(said["probabilities"].values())) == pytest.approx(stored, abs=2e-3)
+    row = finished.root.study("vit").results.rows()[0]
+    evaluated = finished.root.artifacts.read("evaluate", row["key.evaluate"])
+    for split in ("test", "validation"):
+        positions = evaluated.tensors[f"index.{split}"].tolist()
+        for position, logits in zip(positions, evaluated.tensors[f"logits.{split}"], strict=True):
+            prediction = loaded.predict(read_rgb(data / "images" / light.ids[position]))
+            assert (prediction.logits - logits).abs().max() <= 1e-5 * logits.abs().max()
+    assert light.ids[-1] == light.ids[evaluated.tensors["index.test"][-1]]
+    assert said["logit"] == pytest.approx(evaluated.tensors["logits.test"][-1].max().item())
+
+    # so are its figures, from the store and from the images
+    evaluate = ("evaluate", model, "--root", runs, "--json")
+    stored = json.loads(cli(*evaluate).output)
+    assert stored["metrics"] == record["metrics"]["test"]
+    assert stored["metrics"]["accuracy"] == row["test_accuracy"]
+    assert stored["metrics"]["plausibility"] == row["test_plausibility"]
+    on_the_way = cli(*evaluate, "--data", data, "--batch", 1)
+    assert on_the_way.exit_code == 0, on_the_way.output
+    embedded = json.loads(on_the_way.stdout)
+    assert embedded["images"] == stored["images"] == len(evaluated.tensors["index.test"])
+    for name, value in embedded["metrics"].items():
+        assert value == pytest.approx(stored["metrics"][name], rel=1e-5), name
+
     with Image.open(image) as picture:
         tall = picture.resize((300, 900))
     assert loaded.predict(tall).feature_maps.shape == (16, 5)
 
     # other weights of the same layout are refused
-    torch.save(PUBLISHED["dino-vits16"].random(seed=1), weights / FILE)
+    torch.save(PUBLISHED[MODEL].random(seed=1), weights / FILE)
     other = cli(*infer)
     assert other.exit_code == 1
     assert "its predictions would be meaningless. Name the checkpoint" in other.output
     with pytest.raises(DataError, match="but the weights here are"):
         load_model(model, weights / FILE)
+    assert "but the weights here are" in cli(*evaluate, "--data", data).output
+    remade = cli("embed", "--dataset", "cub2011", "--backbone", NAME, "--data", data, "--root",
+                 runs, "--force")  # fmt: skip
+    assert remade.exit_code == 0, remade.output
+    refused = cli(*evaluate)
+    assert refused.exit_code == 1
+    assert "but those behind the embeddings at" in refused.output
     shutil.rmtree(weights)
     assert FILE in cli(*infer).output

@@ -10,9 +10,9 @@ import pytest
 
 from qpmstudy.config import PipelineConfig, flatten
 from qpmstudy.errors import DataError
+from qpmstudy.measuring import SPLIT_METRICS, TRAINING_METRICS
 from qpmstudy.metrics import COMPACTNESS
 from qpmstudy.pipeline import STAGES
-from qpmstudy.stages.evaluate import SPLIT_METRICS, TRAINING_METRICS
 from storage.results import ResultTable, schema
 
 SCHEMA = schema(("test", "shift"))

@@ -3,15 +3,19 @@
 from dataclasses import replace
 from pathlib import Path
 
+import golden
+import numpy as np
 import pytest
 import torch
+from plain_resnet import plain_stage
 from plain_vit import plain_tokens
 from torch import Tensor
 from torchvision.models import resnet50
 
-from published import PUBLISHED, Vit
+from published import PUBLISHED, Vit, random_resnet, tiny_vit
 from qpmstudy.backbones.catalogue import CATALOGUE, Entry
-from qpmstudy.backbones.networks import build, fill, tokens_of
+from qpmstudy.backbones.filling import fill
+from qpmstudy.backbones.networks import build, tokens_of
 
 FILE = Path("weights.pth")
 
@@ -22,7 +26,7 @@ def images() -> Tensor:
 
 def tiny(name: str, **changes: int) -> tuple[Entry, Vit]:
     """Return an entry and what is published for it, both narrow and of two blocks."""
-    vit = replace(PUBLISHED[name], dim=48, depth=2, heads=3, **changes)
+    vit = tiny_vit(PUBLISHED[name], **changes)
     narrow = {"embed_dim": 48, "depth": 2, "num_heads": 3}
     entry = replace(CATALOGUE[name], size=narrow, layers=2)
     return entry, vit
@@ -49,15 +53,9 @@ def assert_close(found: Tensor, expected: Tensor) -> None:
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("dino-vits16", {}),
-        ("dino-vits8", {}),
+        *((name, {}) for name in PUBLISHED),
         ("dino-vits16", {"stored": 10}),
-        ("dinov2-vits14", {}),
         ("dinov2-vits14", {"stored": 16}),
-        ("dinov2-vits14-reg", {}),
-        ("dinov2-vitg14", {}),
-        ("dinov2-vitg14-reg", {}),
-        ("dinov3-vits16", {}),
     ],
 )
 def test_tokens_are_those_of_the_definition(name: str, changes: dict[str, int]) -> None:
@@ -67,6 +65,29 @@ def test_tokens_are_those_of_the_definition(name: str, changes: dict[str, int]) 
         ours(entry, weights, images()), plain_tokens(vit, weights, images()), strict=True
     ):
         assert_close(found, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dino-vits16", "dinov2-vits14-reg", "dinov3-vits16"])
+def test_tokens_of_the_full_size_are_those_of_the_definition(name: str) -> None:
+    """Twelve blocks of 384 channels: rounding grows, and stays below the bound."""
+    weights, picture = PUBLISHED[name].random(), images()[:1]
+    expected = plain_tokens(PUBLISHED[name], weights, picture)
+    for found, wanted in zip(ours(CATALOGUE[name], weights, picture), expected, strict=True):
+        assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("name", golden.FAMILIES)
+def test_both_implementations_give_the_golden_tokens(name: str) -> None:
+    expected = torch.from_numpy(np.load(golden.FILE)[name])
+    plain = golden.kept(*golden.plain(name))
+    assert (plain - expected).abs().max() < 1e-10 * expected.abs().max()
+    if name == "resnet50":
+        found = ours(CATALOGUE[name], random_resnet(), golden.picture(name))
+    else:
+        entry, vit = tiny(name)
+        found = ours(entry, vit.random(), golden.picture(name))
+    assert_close(golden.kept(*found).double(), expected)
 
 
 @pytest.mark.parametrize("name", ["dino-vits16", "dinov2-vits14", "dinov2-vits14-reg",
@@ -94,26 +115,10 @@ def test_other_layers_and_sizes_are_those_of_the_definition(
 
 
 @pytest.mark.parametrize("stage", [1, 2, 3, 4])
-@torch.no_grad()
 def test_resnet_tokens_are_the_map_of_a_stage(stage: int) -> None:
-    """Against torchvision's own network with its own batch norm, in float64."""
-    plain = resnet50().double().eval()
-    generator = torch.Generator().manual_seed(0)
-    for name, tensor in plain.state_dict().items():
-        if "running_var" in name or ("bn" in name and name.endswith("weight")):
-            tensor.copy_(0.5 + torch.rand(tensor.shape, generator=generator))
-        elif "running_mean" in name or name.endswith("bias"):
-            tensor.copy_(0.1 * torch.randn(tensor.shape, generator=generator))
-        elif tensor.ndim == 4:
-            scale = (2 / tensor[0].numel()) ** 0.5
-            tensor.copy_(scale * torch.randn(tensor.shape, generator=generator))
-    features = []
-    hooked = plain.get_submodule(f"layer{stage}")
-    hooked.register_forward_hook(lambda *call: features.append(call[2]))
-    small = images()[..., :96, :64]
-    plain(small.double())
-    patches, cls = ours(CATALOGUE["resnet50"], plain.state_dict(), small, stage)
-    (map_,) = features
+    weights, small = random_resnet(), images()[..., :96, :64]
+    patches, cls = ours(CATALOGUE["resnet50"], weights, small, stage)
+    map_ = plain_stage(weights, small, stage)
     columns = 64 // 2 ** (stage + 1)
     assert map_.shape == (2, 128 * 2**stage, columns * 3 // 2, columns)
     assert_close(patches, map_.permute(0, 2, 3, 1).reshape(2, -1, 128 * 2**stage))

@@ -211,6 +211,14 @@ def test_without_parts(cub: Path) -> None:
     assert read_parts(open_dataset("cub2011", cub)) is None
 
 
+@pytest.mark.parametrize("file", ["parts/parts.txt", "parts/part_locs.txt"])
+def test_a_missing_file_of_parts_is_named(file: str, tmp_path: Path) -> None:
+    root = make_cub(tmp_path / "cub")
+    (root / file).unlink()
+    with pytest.raises(DataError, match=rf"{root} has no {file}: .*CUB_200_2011\.tgz"):
+        read_parts(open_dataset("cub2011", root))
+
+
 @pytest.mark.parametrize(
     ("file", "line", "message"),
     [

@@ -1,0 +1,55 @@
+"""qpmstudy embed: stores of frozen embeddings."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cluster.commands.options import FILE, FOLDER, console, root_option, storage_root, told
+
+
+@click.command()
+@click.option("--dataset", show_default="birds", help="Its name (see below).")
+@click.option("--backbone", show_default="patch-descriptor", help="Its name, perhaps with options.")
+@click.option("--data", type=FOLDER, help="Folder of the images (not needed for synthetic birds).")
+@click.option("--weights", type=FILE, help="Checkpoint file, instead of one in QPMSTUDY_WEIGHTS.")
+@click.option("--batch", type=click.IntRange(min=1), help="Images embedded at once.  [default: 32]")
+@click.option("--precision", type=click.Choice(["float32", "bfloat16"]), help="Of the backbone.")
+@click.option("--workers", type=click.IntRange(min=0), help="Processes that decode images.")
+@click.option("--skip-broken", is_flag=True, help="Leave out images that cannot be decoded.")
+@click.option("--force", is_flag=True, help="Replace a store that is there.")
+@click.option("--list", "show_list", is_flag=True, help="Only list the stores under the root.")
+@click.option("--verify", is_flag=True, help="Only compare stores with their checksums.")
+@root_option
+@told
+def embed(root: Path, show_list: bool, verify: bool, **options: Any) -> None:
+    """Compute frozen embeddings once, into a Zarr store that every study shares.
+
+    Stopped at any moment, it goes on from the last finished shard.
+
+    \b
+    Datasets: birds (synthetic, made on first use; also birds-full, birds-small, birds-smoke,
+      birds-stress), cub2011, stanford-cars, fgvc-aircraft (also ...-cropped to bounding boxes),
+      and folder-NAME: class folders of your own.
+    Backbones: patch-descriptor, pixels, resnet50, dino-vits16, dino-vitb8, dinov2-vitb14-reg,
+      dinov3-vitb16 and their other sizes. Options stand behind the name:
+      dinov2-vitb14-reg@layer=11,norm=no,size=448,precision=bfloat16
+    """
+    if show_list or verify:
+        from storage.inventory import listing, verify_lines
+
+        if show_list:
+            click.echo("\n".join(listing(storage_root(root))))
+        if verify:
+            lines, whole = verify_lines(storage_root(root), options["dataset"], options["backbone"])
+            click.echo("\n".join(lines), err=not whole)
+            sys.exit(0 if whole else 1)
+        return
+    from cluster.reporter import Reporter
+    from storage.prepare import embed_named, summary
+
+    store = embed_named(storage_root(root), Reporter(console()).phase, **options)
+    click.echo("\n".join(summary(store)))

@@ -1,0 +1,67 @@
+"""What the commands share: options, where to print, and how an error is told."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from qpmstudy.errors import ConfigError, QpmStudyError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from storage.layout import StorageRoot
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+WIDE = 160
+"""Columns of a table that goes into a file or another program."""
+
+
+def root_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --root, the folder below which everything is kept."""
+    return click.option(
+        "--root",
+        type=FOLDER,
+        default=Path("runs"),
+        show_default=True,
+        envvar="QPMSTUDY_ROOT",
+        help="Folder for studies, embeddings and stage results.",
+    )(command)
+
+
+def told(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn our errors into one message and an exit code: 2 for usage, 1 for everything else."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except QpmStudyError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(2 if isinstance(error, ConfigError) else 1)
+        except KeyboardInterrupt:
+            click.echo("Stopped. Nothing finished is lost: run the same command again.", err=True)
+            sys.exit(130)
+
+    return wrapped
+
+
+def storage_root(path: Path) -> StorageRoot:
+    """Return the storage root at a path."""
+    from storage.layout import StorageRoot
+
+    return StorageRoot(path)
+
+
+def console(stderr: bool = False) -> Console:
+    """Return a console; its width is the terminal's, or fixed where there is none."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, soft_wrap=True, width=None if stream.isatty() else WIDE)

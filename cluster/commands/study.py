@@ -1,0 +1,149 @@
+"""qpmstudy study: launch studies, look at their results, export their models."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from cluster.commands.options import FOLDER, console, root_option, storage_root, told
+
+
+@click.group()
+def study() -> None:
+    """Launch studies and look at their results."""
+
+
+@study.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@root_option
+@click.option("--extend", is_flag=True, help="Allow more trials or seeds than launched before.")
+@click.option("--retry-failed", is_flag=True, help="Run seeds that failed before once more.")
+@click.option("-v", "--verbose", is_flag=True, help="Show what Ray and Tune say, too.")
+@told
+def launch(file: Path, root: Path, extend: bool, retry_failed: bool, verbose: bool) -> None:
+    """Run the study that FILE describes, or go on where it was.
+
+    Every configuration runs once for each seed: dense, select, finetune, evaluate. A stage that
+    another trial or an earlier study has computed is reused. Stop it at any moment, even with
+    kill -9: launching again does what is left and nothing twice.
+
+    Set RAY_ADDRESS to run on a cluster; otherwise this machine is used.
+    """
+    from cluster.launch import launch as run
+    from cluster.logs import quiet
+    from cluster.reporter import Reporter, duration
+    from cluster.tables import front_table
+    from storage.study import load_study
+
+    spec = load_study(file)
+    storage = storage_root(root)
+    screen = console()
+    with quiet(storage.study(spec.name).log, verbose):
+        outcome = run(spec, storage, Reporter(screen), extend, retry_failed, verbose)
+    screen.print(front_table(outcome.configurations, spec))
+    click.echo(f"{duration(outcome.seconds)}; results: {storage.study(spec.name).path}")
+    if outcome.configurations and not any(c.complete for c in outcome.configurations):
+        click.echo("Every run failed; see the errors above.", err=True)
+        sys.exit(1)
+    if outcome.unfinished:
+        click.echo(
+            f"{outcome.unfinished} trial(s) are unfinished: launch again to go on.", err=True
+        )
+        sys.exit(1)
+
+
+@study.command()
+@click.argument("name")
+@root_option
+@told
+def status(name: str, root: Path) -> None:
+    """Say how far the study NAME is, what failed, and its front so far."""
+    from cluster.tables import front_table, status_lines
+    from storage.spec_file import stored_spec
+
+    folder = storage_root(root).existing_study(name)
+    spec = stored_spec(folder)
+    lines, configurations = status_lines(folder, spec)
+    click.echo("\n".join(lines))
+    console().print(front_table(configurations, spec))
+
+
+@study.command(name="list")
+@root_option
+@told
+def list_studies(root: Path) -> None:
+    """List every study under the root with its progress."""
+    from cluster.tables import studies_table
+
+    console().print(studies_table(storage_root(root)))
+
+
+@study.command()
+@click.argument("name")
+@root_option
+@click.option("--all", "show_all", is_flag=True, help="Show dominated configurations, too.")
+@told
+def pareto(name: str, root: Path, show_all: bool) -> None:
+    """Print the Pareto front of the study NAME and draw it.
+
+    Figures are means over seeds with their standard error, on the split the study searches on;
+    test figures stand beside them and took no part in the choice. Writes pareto.png and
+    pareto.csv into the study's folder.
+    """
+    from cluster.tables import front_table
+    from storage.front import write_front
+    from storage.spec_file import stored_spec
+    from storage.summary import summarise
+
+    folder = storage_root(root).existing_study(name)
+    spec = stored_spec(folder)
+    configurations = summarise(folder.results.rows(), spec)
+    console().print(front_table(configurations, spec, dominated=show_all))
+    for path in write_front(configurations, spec, folder):
+        click.echo(f"wrote {path}")
+
+
+@study.command()
+@click.argument("name")
+@root_option
+@told
+def table(name: str, root: Path) -> None:
+    """Print the study NAME as the table or figure of the paper that it repeats.
+
+    Our mean and standard deviation over seeds, on the test split; in parentheses the published
+    value where the paper prints one. Writes table.md, table.csv and table.png into the study's
+    folder.
+    """
+    from cluster.tables import paper_tables
+    from storage.spec_file import stored_spec
+    from storage.table import legend, make_table, write_table
+
+    folder = storage_root(root).existing_study(name)
+    made = make_table(folder.results.rows(), stored_spec(folder))
+    console().print(*paper_tables(made))
+    click.echo(legend(made))
+    for path in write_table(made, folder.path):
+        click.echo(f"wrote {path}")
+
+
+@study.command()
+@click.argument("name")
+@root_option
+@click.option("--out", type=FOLDER, default=Path("models"), show_default=True)
+@click.option("--trial", "trials", type=int, multiple=True, help="Export this trial instead.")
+@told
+def export(name: str, root: Path, out: Path, trials: tuple[int, ...]) -> None:
+    """Export a model of each configuration on the front of the study NAME.
+
+    Of a configuration's seeds the best in the first objective is taken, on the split the study
+    searches on. A model is a folder with weights, model.json, a model card and checksums.
+    """
+    from storage.export import export_study
+    from storage.spec_file import stored_spec
+
+    storage = storage_root(root)
+    spec = stored_spec(storage.existing_study(name))
+    for path in export_study(storage, spec, out, trials):
+        click.echo(path)

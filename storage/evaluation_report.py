@@ -1,0 +1,45 @@
+"""An evaluation in words and as JSON."""
+
+from typing import Any
+
+from storage.evaluation import Evaluation
+from storage.prepare import broken_lines
+
+
+def evaluation_json(found: Evaluation) -> dict[str, Any]:
+    """Return an evaluation as JSON types."""
+    return {
+        "model": str(found.model),
+        "dataset": found.dataset,
+        "split": found.split,
+        "images": found.images,
+        "source": found.source,
+        "metrics": dict(found.metrics),
+        "sid_k": found.sid_k,
+        "chosen_on": found.chosen_on,
+        "left_out": dict(found.left_out),
+    }
+
+
+def evaluation_text(found: Evaluation) -> str:
+    """Return an evaluation in a few lines: what was measured on, then a metric a line."""
+    width = max(map(len, found.metrics))
+    lines = [
+        f"{found.model} on {found.split} of {found.dataset}: {found.images} images",
+        f"  {found.source}",
+    ]
+    for name, value in found.metrics.items():
+        shown = "-" if value is None else f"{value:.4f}"
+        if name == "sid":
+            shown += f"  (SID@{found.sid_k})"
+        lines.append(f"  {name:{width}}  {shown}")
+    if "plausibility" in found.metrics and found.metrics["plausibility"] is None:
+        lines.append("  -: not defined here; Plausibility needs object masks (segmentations/)")
+    if found.chosen_on:
+        lines.append("  The configuration was chosen on these images: the figures are optimistic.")
+    if found.left_out:
+        lines += [
+            f"left out {len(found.left_out)} broken images:",
+            broken_lines({**found.left_out}),
+        ]
+    return "\n".join(lines)
