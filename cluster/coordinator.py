@@ -6,6 +6,7 @@ from typing import Any
 from ray import tune
 
 from cluster.replicate import StudyContext, run_trial
+from cluster.stage_source import LedgerSource
 from qpmstudy.config import PipelineConfig, with_values
 from storage.study.space import Parameter, settings
 
@@ -21,19 +22,22 @@ class TrialCoordinator(tune.Trainable):
         self,
         config: dict[str, Any],
         context: StudyContext,
+        source: LedgerSource,
         base: PipelineConfig,
         parameters: tuple[Parameter, ...],
     ) -> None:
         """Keep what all trials have in common."""
-        self._context, self._base, self._parameters = context, base, parameters
+        self._context, self._source = context, source
+        self._base, self._parameters = base, parameters
 
     def step(self) -> dict[str, Any]:
         """Run every seed of the job in `config` and report that it is done."""
         chosen = settings(self._parameters, self.config["chosen"])
         config = with_values(self._base, chosen)
         # The coroutine lives outside the class: Ray would make an actor with one asynchronous.
-        asyncio.run(run_trial(self._context, self.config["number"], config, self.config["seeds"]))
-        return {"done": True, "number": self.config["number"]}
+        number, seeds = self.config["number"], self.config["seeds"]
+        asyncio.run(run_trial(self._context, self._source, number, config, seeds))
+        return {"done": True, "number": number}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Accept the next job; Tune sets `self.config` itself."""

@@ -10,35 +10,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayError
 
-from cluster.shared_embeddings import SharedEmbeddings
 from cluster.stage_book import Decision
 from cluster.stage_errors import EXCERPT, StageError
-from cluster.stage_ledger import StageReport, StageRequest
+from cluster.stage_source import StageReport, StageRequest, StageSource
 from cluster.trial_events import TrialEvents
 from qpmstudy.config import PipelineConfig, contradictions, flatten
 from qpmstudy.errors import ConfigError, QpmStudyError
-from qpmstudy.explain import overlay_sheet
 from qpmstudy.pipeline import STAGES, stage_keys
 from storage.artifacts import versions
 from storage.layout import StorageRoot, StudyFolder
+from storage.overlays import overlay
 from storage.results import schema
 from storage.rows import stage_columns
 
-EPOCH_POLL_SECONDS = 2.0
+
+@dataclass(frozen=True)
+class StoreFacts:
+    """What a trial must know of a store of embeddings besides its tokens."""
+
+    fingerprint: str
+    held_out: tuple[str, ...]
+    image_root: str
 
 
 @dataclass(frozen=True)
 class StudyContext:
-    """What every trial of a study has in common."""
+    """What every trial of a study has in common, wherever its stages come from."""
 
     study: str
     root: str
     protocol: str
     split: str  # that bare metric names are measured on
-    embeddings: Mapping[tuple[str, str], SharedEmbeddings]
-    ledger: Any  # handle of the StageLedger actor
+    stores: Mapping[tuple[str, str], StoreFacts]
 
     @property
     def storage(self) -> StorageRoot:
@@ -53,19 +58,32 @@ class StudyContext:
     @property
     def held_out(self) -> tuple[str, ...]:
         """Return every split besides "train" that any store of the study has."""
-        names = {name for store in self.embeddings.values() for name in store.held_out}
+        names = {name for store in self.stores.values() for name in store.held_out}
         return tuple(sorted(names, key=lambda name: (name != "test", name)))
+
+    def keys(self, config: PipelineConfig, seed: int) -> dict[str, str]:
+        """Return the key of every stage of a replicate."""
+        return stage_keys(config, self.store(config).fingerprint, seed)
+
+    def store(self, config: PipelineConfig) -> StoreFacts:
+        """Return what is known of the store that a configuration reads."""
+        return self.stores[config.embeddings.dataset, config.embeddings.backbone]
 
 
 async def run_trial(
-    context: StudyContext, trial: int, config: PipelineConfig, seeds: Sequence[int]
-) -> None:
+    context: StudyContext,
+    source: StageSource,
+    trial: int,
+    config: PipelineConfig,
+    seeds: Sequence[int],
+) -> list[dict[str, Any]]:
     """Run the seeds of a configuration side by side; each commits its own row."""
-    await asyncio.gather(*(run_replicate(context, trial, config, seed) for seed in seeds))
+    runs = (run_replicate(context, source, trial, config, seed) for seed in seeds)
+    return list(await asyncio.gather(*runs))
 
 
 async def run_replicate(
-    context: StudyContext, trial: int, config: PipelineConfig, seed: int
+    context: StudyContext, source: StageSource, trial: int, config: PipelineConfig, seed: int
 ) -> dict[str, Any]:
     """Run one pipeline and return its committed row; an error becomes a row with status FAIL.
 
@@ -73,8 +91,7 @@ async def run_replicate(
         RayError, OSError: the cluster or its storage failed, not the pipeline: no row is
             committed, and what is left of the trial is dealt again.
     """
-    store = context.embeddings[config.embeddings.dataset, config.embeddings.backbone]
-    keys = stage_keys(config, store.fingerprint, seed)
+    keys = context.keys(config, seed)
     events = TrialEvents(context.folder.tensorboard, trial, seed)
     row: dict[str, Any] = {
         "study": context.study,
@@ -84,7 +101,7 @@ async def run_replicate(
         "split": context.split,
         **flatten(config),
         **{f"key.{stage}": key for stage, key in keys.items()},
-        "fingerprint": store.fingerprint,
+        "fingerprint": context.store(config).fingerprint,
         "versions": json.dumps(versions()),
         "host": platform.node(),
     }
@@ -92,7 +109,7 @@ async def run_replicate(
         problems = contradictions(config)
         if problems:
             raise ConfigError("; ".join(problems) + ".")
-        reports = await _walk(context, config, keys, seed, events)
+        reports = await _walk(context, source, config, keys, seed, events)
         row |= {"status": "COMPLETE"} | _reported(reports)
         row |= stage_columns(context.storage.artifacts, keys, context.split)
         _final_events(context, events, config, row, keys, first=seed == 0)
@@ -114,6 +131,7 @@ async def run_replicate(
 
 async def _walk(
     context: StudyContext,
+    source: StageSource,
     config: PipelineConfig,
     keys: Mapping[str, str],
     seed: int,
@@ -121,17 +139,12 @@ async def _walk(
 ) -> list[StageReport]:
     """Obtain every stage, each as soon as its inputs are there."""
     tasks: dict[str, asyncio.Task[StageReport]] = {}
-    store = context.embeddings[config.embeddings.dataset, config.embeddings.backbone]
 
     async def obtain(stage: str) -> StageReport:
         await asyncio.gather(*(tasks[name] for name in STAGES[stage].inputs))
         inputs = {name: keys[name] for name in STAGES[stage].inputs}
         request = StageRequest(stage, keys[stage], inputs, config, seed)
-        reply = asyncio.ensure_future(_answer(context.ledger.obtain.remote(request, store)))
-        while not (await asyncio.wait([reply], timeout=EPOCH_POLL_SECONDS))[0]:
-            start = events.written(stage)
-            events.epochs(stage, await context.ledger.epochs.remote(keys[stage], start))
-        report = await reply
+        report = await source.obtain(request, lambda records: events.epochs(stage, records))
         facts = context.storage.artifacts.facts(stage, keys[stage])
         history = facts.get("history", [])
         assert isinstance(history, list)
@@ -145,15 +158,6 @@ async def _walk(
     finally:
         for task in tasks.values():
             task.cancel()
-
-
-async def _answer(reference: Any) -> StageReport:
-    """Await the ledger's answer; an error comes back as itself, without Ray's traceback."""
-    try:
-        report: StageReport = await reference
-    except RayTaskError as error:
-        raise error.cause from None
-    return report
 
 
 def _reported(reports: list[StageReport]) -> dict[str, Any]:
@@ -180,6 +184,6 @@ def _final_events(
     events.metrics(flatten(config), numbers)
     # One picture a trial: more would fill TensorBoard's memory. All features make no picture.
     if first and "evaluate" in keys:
-        store = context.embeddings[config.embeddings.dataset, config.embeddings.backbone]
-        evaluated = context.storage.artifacts.read("evaluate", keys["evaluate"])
-        events.overlay(overlay_sheet(evaluated, Path(store.image_root)))
+        storage, images = context.storage, Path(context.store(config).image_root)
+        drawn = overlay(storage.overlays, storage.artifacts, keys["evaluate"], images)
+        events.overlay(drawn.content, drawn.height, drawn.width)

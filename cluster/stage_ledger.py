@@ -7,7 +7,6 @@ nothing more, and so makes sure that a stage wanted by many trials is computed o
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,8 @@ from cluster.session import ray_options
 from cluster.shared_embeddings import SharedEmbeddings
 from cluster.stage_book import Decision, Failure, StageBook
 from cluster.stage_errors import StageError, StorageError, failure, told
+from cluster.stage_source import StageReport, StageRequest
 from cluster.tokens import NO_TOKEN, tokens_for, tokens_in_cluster
-from qpmstudy.config import PipelineConfig
 from qpmstudy.pipeline import STAGES, run_stage
 from storage.artifacts import ArtifactStore
 from storage.study.spec import Resources
@@ -28,27 +27,6 @@ from storage.study.spec import Resources
 WAITING_REQUESTS = 100_000  # more than any study has in flight
 PAUSE = {Failure.LOST: 1.0, Failure.MEMORY: 10.0, Failure.STORAGE: 5.0}
 """Seconds before another attempt: others may have to give memory back first."""
-
-
-@dataclass(frozen=True)
-class StageRequest:
-    """One stage of one pipeline run, with the keys of its inputs."""
-
-    stage: str
-    key: str
-    inputs: Mapping[str, str]  # stage name -> key
-    config: PipelineConfig
-    seed: int
-
-
-@dataclass(frozen=True)
-class StageReport:
-    """How a request was answered."""
-
-    stage: str
-    key: str
-    decision: Decision
-    seconds: float  # that its computation took, whenever that was
 
 
 @ray.remote(max_retries=0)  # the ledger decides, by what went wrong

@@ -4,6 +4,7 @@ runs/
     _datasets/<dataset>/             images that are generated here
     _embeddings/<dataset>/<backbone> Zarr groups
     _artifacts/                      stage results, shared by all studies
+    _overlays/                       pictures of evaluations, drawn once
     <study>/                         study.json, ledger, results, tensorboard, plots
 """
 
@@ -102,6 +103,11 @@ class StorageRoot:
     def artifacts(self) -> ArtifactStore:
         """Return the stage results."""
         return ArtifactStore(self.path / "_artifacts")
+
+    @property
+    def overlays(self) -> Path:
+        """Return the folder of pictures that are drawn once for each evaluation."""
+        return self.path / "_overlays"
 
     def dataset(self, name: str) -> Path:
         """Return the folder of a generated dataset."""

@@ -15,7 +15,8 @@ import ray
 from cluster.session import ray_session
 from cluster.shared_embeddings import SharedEmbeddings, share
 from cluster.stage_book import Decision
-from cluster.stage_ledger import StageReport, StageRequest, start_ledger
+from cluster.stage_ledger import start_ledger
+from cluster.stage_source import StageReport, StageRequest
 from qpmstudy.config import PipelineConfig, with_values
 from qpmstudy.pipeline import stage_keys
 from storage.artifacts import ArtifactStore
