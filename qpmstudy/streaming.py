@@ -1,0 +1,112 @@
+"""Shards of a store that memory does not hold: read when they are needed, ahead of their turn.
+
+n images, P patches of each, D channels.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float16, Int64
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class StreamedShards(Sequence[NDArray[np.float16]]):
+    """Shards on a disk, as `Embeddings.patches` takes them; each access reads one anew.
+
+    Attributes:
+        read: returns shard `number`, (n, P, D); called from another thread, too.
+        lengths: images of each shard.
+        shape: (P, D).
+        window: how many shards are shuffled together.
+    """
+
+    read: Callable[[int], NDArray[np.float16]]
+    lengths: tuple[int, ...]
+    shape: tuple[int, int]
+    window: int
+
+    @property
+    def held(self) -> int:
+        """Return how many shards are in memory at once: a window, and the next one."""
+        return 2 * self.window
+
+    def __len__(self) -> int:
+        """Return the number of shards."""
+        return len(self.lengths)
+
+    def __getitem__(self, shard: int) -> Float16[np.ndarray, "n P D"]:  # type: ignore[override]
+        """Return a shard, which is read for it. There are no slices of them."""
+        return self.read(shard)
+
+    @contextmanager
+    def ahead(self, uses: Sequence[Int64[np.ndarray, " m"]]) -> Iterator["ReadAhead"]:
+        """Provide the shards for batches, of which each asks for those in its `uses`, once each."""
+        with ThreadPoolExecutor(1) as pool:
+            reading = ReadAhead(self, uses, pool)
+            try:
+                yield reading
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+class ReadAhead:
+    """Shards that a thread reads in the order of their first use, while others are worked on.
+
+    Each is held from then until its last use, so that none is read twice in an order that
+    `window_order` made, nor in that of the store. In any other, too, no more than `held` are in
+    memory, and the one that is asked for: what finds no room is read again.
+    """
+
+    def __init__(
+        self,
+        shards: StreamedShards,
+        uses: Sequence[Int64[np.ndarray, " m"]],
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        self._shards, self._pool = shards, pool
+        self._left = Counter(int(shard) for batch in uses for shard in batch)
+        self._coming = deque(self._left)
+        self._held: dict[int, Future[NDArray[np.float16]]] = {}
+        self._fill()
+
+    def __getitem__(self, shard: int) -> NDArray[np.float16]:
+        """Return a shard, waiting for it if need be, and count this as one of its uses."""
+        self._left[shard] -= 1
+        future = self._held.get(shard)
+        if future is None:
+            return self._shards.read(shard)
+        if not self._left[shard]:
+            del self._held[shard]
+        block = future.result()
+        self._fill()
+        return block
+
+    def _fill(self) -> None:
+        while self._coming and len(self._held) < self._shards.held:
+            shard = self._coming.popleft()
+            if self._left[shard]:
+                self._held[shard] = self._pool.submit(self._shards.read, shard)
+
+
+def window_order(
+    owners: Int64[np.ndarray, " n"], window: int, rng: np.random.Generator
+) -> Int64[np.ndarray, " n"]:
+    """Return the positions 0..n-1 at random, such that few shards are needed at a time.
+
+    Shards come in random order, `window` of them together, and the images of these in random
+    order: every image once. The larger the window, the closer to a shuffle of everything.
+
+    Args:
+        owners: which shard each image is in.
+        window: how many shards are shuffled together.
+        rng: decides both orders.
+    """
+    shards = rng.permutation(np.unique(owners))
+    turn = np.zeros(int(owners.max(initial=0)) + 1, dtype=np.int64)
+    turn[shards] = np.arange(len(shards)) // window
+    return np.lexsort((rng.permutation(len(owners)), turn[owners]))
