@@ -17,7 +17,7 @@ from torch import Tensor
 from qpmstudy.errors import DataError
 from qpmstudy.streaming import ReadAhead, StreamedShards, window_order
 
-Shards = Sequence[NDArray[np.float16]] | ReadAhead
+Shards = Sequence[NDArray[np.float16]] | StreamedShards | ReadAhead
 """What has shard number i at [i]."""
 
 
@@ -37,7 +37,7 @@ class Embeddings:
     grid: tuple[int, int]
     preprocessing: Mapping[str, object]
     weight_hash: str  # of the backbone
-    patches: Sequence[Float16[np.ndarray, "_ P D"]]
+    patches: Sequence[Float16[np.ndarray, "_ P D"]] | StreamedShards
     cls: Float16[np.ndarray, "N D"]
     labels: Int64[np.ndarray, " N"]
     splits: Shaped[np.ndarray, " N"]  # "train", "test", or another held-out split
@@ -90,9 +90,7 @@ class Embeddings:
             return window_order(self._owners(index), self.patches.window, rng)
         return rng.permutation(len(index))
 
-    def reading(
-        self, index: Int64[np.ndarray, " n"], size: int
-    ) -> AbstractContextManager[Shards]:
+    def reading(self, index: Int64[np.ndarray, " n"], size: int) -> AbstractContextManager[Shards]:
         """Provide shards for `tokens` of the images at `index`, `size` after `size` in that order.
 
         Streamed ones are read ahead of their turn, and let go after it.

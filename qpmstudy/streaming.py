@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class StreamedShards(Sequence[NDArray[np.float16]]):
+class StreamedShards:
     """Shards on a disk, as `Embeddings.patches` takes them; each access reads one anew.
+
+    This is no `Sequence`, which code may look into without a thought.
 
     Attributes:
         read: returns shard `number`, (n, P, D); called from another thread, too.
@@ -39,12 +41,12 @@ class StreamedShards(Sequence[NDArray[np.float16]]):
         """Return the number of shards."""
         return len(self.lengths)
 
-    def __getitem__(self, shard: int) -> Float16[np.ndarray, "n P D"]:  # type: ignore[override]
-        """Return a shard, which is read for it. There are no slices of them."""
+    def __getitem__(self, shard: int) -> Float16[np.ndarray, "n P D"]:
+        """Return a shard, which is read for it."""
         return self.read(shard)
 
     @contextmanager
-    def ahead(self, uses: Sequence[Int64[np.ndarray, " m"]]) -> Iterator["ReadAhead"]:
+    def ahead(self, uses: Sequence[Int64[np.ndarray, "_"]]) -> Iterator["ReadAhead"]:
         """Provide the shards for batches, of which each asks for those in its `uses`, once each."""
         with ThreadPoolExecutor(1) as pool:
             reading = ReadAhead(self, uses, pool)
@@ -65,7 +67,7 @@ class ReadAhead:
     def __init__(
         self,
         shards: StreamedShards,
-        uses: Sequence[Int64[np.ndarray, " m"]],
+        uses: Sequence[Int64[np.ndarray, "_"]],
         pool: ThreadPoolExecutor,
     ) -> None:
         self._shards, self._pool = shards, pool
