@@ -2,7 +2,7 @@
 
 Every shard is the result of a task, so that Ray can read it again if its node is lost
 (objects put there by hand cannot be rebuilt). A store that does not fit stays on the disk, and
-each task streams its shards.
+each task streams its chunks.
 """
 
 from dataclasses import dataclass, replace
@@ -12,23 +12,23 @@ import numpy as np
 import ray
 
 from qpmstudy.embeddings import Embeddings
-from qpmstudy.streaming import StreamedShards
+from qpmstudy.streaming import StreamedChunks
 from storage.embeddings import open_store
-from storage.reading import streamed_shards
+from storage.reading import streamed_chunks
 
 
 @dataclass(frozen=True)
 class OnDisk:
-    """The shards of a store that does not fit into memory."""
+    """The patch tokens of a store that does not fit into memory."""
 
     path: str
     dataset: str
     backbone: str
-    window: int  # how many are shuffled together
+    window: int  # how many chunks are shuffled together
 
-    def open(self) -> StreamedShards:
-        """Return the shards, each read when it is needed."""
-        return streamed_shards(
+    def open(self) -> StreamedChunks:
+        """Return the chunks, each read when it is needed."""
+        return streamed_chunks(
             open_store(Path(self.path), self.dataset, self.backbone), self.window
         )
 
@@ -46,7 +46,7 @@ class SharedEmbeddings:
     def get(self) -> Embeddings:
         """Return the embeddings, their arrays read-only views of this node's shared memory.
 
-        Shards that are streamed are read by this process as they are needed.
+        What is streamed is read by this process as it is needed.
         """
         light: Embeddings = ray.get(self.without_patches)
         if isinstance(self.shards, OnDisk):
@@ -67,7 +67,7 @@ def _load_without_patches(path: str, dataset: str, backbone: str) -> Embeddings:
 def share(path: Path, dataset: str, backbone: str, window: int | None = None) -> SharedEmbeddings:
     """Start loading a complete store; returns at once.
 
-    With a `window` its patch tokens are left on the disk, to be shuffled within that many shards.
+    With a `window` its patch tokens are left on the disk, to be shuffled within that many chunks.
 
     Raises:
         DataError: there is no such store, or it is incomplete or another's.

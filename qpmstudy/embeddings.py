@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qpmstudy.errors import DataError
-from qpmstudy.streaming import ReadAhead, StreamedShards, window_order
+from qpmstudy.streaming import ReadAhead, StreamedChunks, window_order
 
-Shards = Sequence[NDArray[np.float16]] | StreamedShards | ReadAhead
-"""What has shard number i at [i]."""
+Shards = Sequence[NDArray[np.float16]] | StreamedChunks | ReadAhead
+"""What has shard number i, or chunk number i of a streamed store, at [i]."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Embeddings:
 
     `patches` is a sequence of shards rather than one array: shards arrive as separate
     zero-copy views of a node's shared memory, and joining them would copy every byte. Where
-    they do not fit into memory they are `StreamedShards`.
+    they do not fit into memory they are `StreamedChunks`.
     """
 
     dataset: str
@@ -37,7 +37,7 @@ class Embeddings:
     grid: tuple[int, int]
     preprocessing: Mapping[str, object]
     weight_hash: str  # of the backbone
-    patches: Sequence[Float16[np.ndarray, "_ P D"]] | StreamedShards
+    patches: Sequence[Float16[np.ndarray, "_ P D"]] | StreamedChunks
     cls: Float16[np.ndarray, "N D"]
     labels: Int64[np.ndarray, " N"]
     splits: Shaped[np.ndarray, " N"]  # "train", "test", or another held-out split
@@ -52,12 +52,12 @@ class Embeddings:
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:
-        if isinstance(self.patches, StreamedShards):
+        if isinstance(self.patches, StreamedChunks):
             return np.cumsum([0, *self.patches.lengths])
         return np.cumsum([0, *(len(shard) for shard in self.patches)])
 
     def _owners(self, index: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
-        """Return which shard each image is in."""
+        """Return which shard, or streamed chunk, each image is in."""
         return np.searchsorted(self._starts, index, side="right") - 1
 
     def indices(self, split: str) -> Int64[np.ndarray, " n"]:
@@ -73,7 +73,7 @@ class Embeddings:
 
     def tokens_shape(self, cls: bool = False) -> tuple[int, int]:
         """Return (T, D), the shape of what `tokens` gives for one image."""
-        if isinstance(self.patches, StreamedShards):
+        if isinstance(self.patches, StreamedChunks):
             patches, dim = self.patches.shape
         else:
             patches, dim = self.patches[0].shape[1:]
@@ -84,9 +84,9 @@ class Embeddings:
     ) -> Int64[np.ndarray, " n"]:
         """Return the positions in `index` in an order to train in: each once, at random.
 
-        Streamed shards are shuffled window by window, which is another order.
+        Streamed chunks are shuffled window by window, which is another order.
         """
-        if isinstance(self.patches, StreamedShards):
+        if isinstance(self.patches, StreamedChunks):
             return window_order(self._owners(index), self.patches.window, rng)
         return rng.permutation(len(index))
 
@@ -95,7 +95,7 @@ class Embeddings:
 
         Streamed ones are read ahead of their turn, and let go after it.
         """
-        if not isinstance(self.patches, StreamedShards):
+        if not isinstance(self.patches, StreamedChunks):
             return nullcontext(self.patches)
         owners = self._owners(index)
         starts = range(0, len(index), size)

@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, replace
 from qpmstudy.config import PipelineConfig
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.stages import StageContext, StageOutput, dense, evaluate, finetune, select
-from qpmstudy.streaming import StreamedShards
+from qpmstudy.streaming import StreamedChunks
 from qpmstudy.training import EpochListener
 
 
@@ -104,7 +104,7 @@ def run_stage(
     stage = STAGES[name]
     wanted = {needed: inputs[needed] for needed in stage.inputs}
     output = stage.run(StageContext(config, seed, embeddings, wanted, on_epoch, withheld or {}))
-    if not isinstance(embeddings.patches, StreamedShards):
+    if not isinstance(embeddings.patches, StreamedChunks):
         return output
     return replace(output, facts={**output.facts, "window": embeddings.patches.window})
 

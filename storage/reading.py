@@ -1,15 +1,15 @@
 """How a study reads its stores: into the memory that tasks of a node share, or from the disk.
 
 What is in memory is the same for every task of a node. What does not fit is streamed: each task
-holds a window of shards, and reads the next one while it works.
+holds a window of chunks, and reads the next one while it works.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qpmstudy.errors import DataError
-from qpmstudy.streaming import StreamedShards
-from storage.embeddings import EmbeddingStore, array_of
+from qpmstudy.streaming import StreamedChunks
+from storage.embeddings import EmbeddingStore
 from storage.inventory import readable
 from storage.memory import LIMIT, needed
 
@@ -36,7 +36,7 @@ class Reading:
         return sum(map(needed, self.shared))
 
     def window(self, store: EmbeddingStore) -> int | None:
-        """Return how many shards of a store a task shuffles together; None if it is in memory.
+        """Return how many chunks of a store a task shuffles together; None if it is in memory.
 
         It is a power of two: the order of batches depends on it, and a little more or less free
         memory shall not change that.
@@ -48,16 +48,16 @@ class Reading:
             return None
         assert self.allowed is not None, "what is not limited is not streamed"
         room = (self.allowed - self.shared_bytes) // self.tasks
-        pair = 2 * shard_bytes(store)
+        pair = 2 * chunk_bytes(store)
         if room < pair:
             raise DataError(
                 f"{_name(store)} is streamed, for which {_tasks(self.tasks)} at once need "
-                f"{readable(self.tasks * pair)} (two shards each), but of the "
+                f"{readable(self.tasks * pair)} (two chunks each), but of the "
                 f"{readable(self.allowed)} that embeddings may take {readable(room * self.tasks)} "
                 f"are left. Free memory, allow more ({LIMIT}=2GiB), or run fewer tasks at once "
                 "(stages: {dense: {cpu: 4}, finetune: {cpu: 4}} in the study file)."
             )
-        return min(1 << (room // pair).bit_length() - 1, store.shards)
+        return min(1 << (room // pair).bit_length() - 1, chunks_of(store))
 
     def lines(self) -> list[str]:
         """Return what to tell, before anything is read.
@@ -77,8 +77,8 @@ class Reading:
             assert window is not None
             lines.append(
                 f"  {_name(store)}: {readable(needed(store))} streamed from disk, shuffled within "
-                f"{window} of {store.shards} shards ({readable(window * shard_bytes(store))}; "
-                f"twice that in memory, {_tasks(self.tasks)} at once)"
+                f"windows of {readable(window * chunk_bytes(store))} "
+                f"({window * store.chunk_rows} images); {_tasks(self.tasks)} at once hold two each"
             )
         return lines
 
@@ -104,18 +104,23 @@ def plan_reading(stores: Sequence[EmbeddingStore], allowed: int | None, tasks: i
     return Reading(allowed, tuple(shared), tuple(streamed), tasks)
 
 
-def streamed_shards(store: EmbeddingStore, window: int) -> StreamedShards:
-    """Return the shards of a store, each read and checked when it is needed."""
-    images, patches, dim = array_of(store.group, "patches").shape
-    rows: int = store.attributes["shard_rows"]
+def streamed_chunks(store: EmbeddingStore, window: int) -> StreamedChunks:
+    """Return the chunks of a store, each read and checked when it is needed."""
+    images, patches, dim = store.patches.shape
+    rows = store.chunk_rows
     lengths = tuple(min(rows, images - start) for start in range(0, images, rows))
-    return StreamedShards(store.read_shard, lengths, (patches, dim), window)
+    return StreamedChunks(store.read_chunk, lengths, (patches, dim), window)
 
 
-def shard_bytes(store: EmbeddingStore) -> int:
-    """Return how many bytes one shard of patch tokens takes in memory."""
-    _, patches, dim = array_of(store.group, "patches").shape
-    return int(store.attributes["shard_rows"]) * patches * dim * 2
+def chunks_of(store: EmbeddingStore) -> int:
+    """Return how many chunks of patch tokens there are."""
+    return -(-store.patches.shape[0] // store.chunk_rows)
+
+
+def chunk_bytes(store: EmbeddingStore) -> int:
+    """Return how many bytes a chunk of patch tokens takes in memory."""
+    _, patches, dim = store.patches.shape
+    return store.chunk_rows * patches * dim * 2
 
 
 def _name(store: EmbeddingStore) -> str:
