@@ -28,7 +28,7 @@ from zarr.errors import GroupNotFoundError
 from qpmstudy.datasets.birds import PRESETS
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.errors import DataError
-from storage.chunks import CHUNK_CHECKSUM, chunk_sums, plain_rows
+from storage.chunks import CHUNK_CHECKSUM, checked_rows, chunk_sums
 
 LIGHT = ("cls", "labels", "splits", "masks", "ids", "chunk_xxh3")
 """The arrays that are read at once; patches are by far larger than all of them."""
@@ -109,8 +109,8 @@ class EmbeddingStore:
         """Return whole chunks, compared with their checksums."""
         rows, stop = self.chunk_rows, min(stop, self.patches.shape[0])
         expected = self._chunk_sums[start // rows : -(-stop // rows)]
-        block = plain_rows(self.patches, start, stop)
-        if block is not None and np.array_equal(chunk_sums(block, rows), expected):
+        block = checked_rows(self.patches, start, stop, expected)
+        if block is not None:
             return block
         block = read_array(self.group, "patches", slice(start, stop), what)
         if not np.array_equal(chunk_sums(block, rows), expected):

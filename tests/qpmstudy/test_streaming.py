@@ -183,6 +183,7 @@ def test_loss_curves_are_those_of_training_in_memory(
 
     ours, theirs = curves(streamed), curves(larger)
     assert ours[:, -1].mean() < 0.7 * ours[:, 0].mean()  # there is something to compare
-    difference = np.abs(ours.mean(0) - theirs.mean(0))
-    error = np.sqrt((ours.var(0, ddof=1) + theirs.var(0, ddof=1)) / 6)
-    assert (difference < 3 * error).all()
+    # Within what one seed differs from another. Windows of whole shards, a sixth of the store as
+    # well, end seven such spreads away: they hold few of the classes at a time.
+    spread = np.sqrt((ours.var(0, ddof=1) + theirs.var(0, ddof=1)) / 2)
+    assert (np.abs(ours.mean(0) - theirs.mean(0)) < 2 * spread).all()

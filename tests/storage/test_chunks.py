@@ -11,7 +11,7 @@ from zarr.storage import MemoryStore
 from qpmstudy.errors import DataError
 from random_store import random_store
 from storage import new_store
-from storage.chunks import chunk_sums, plain_rows
+from storage.chunks import checked_rows, chunk_sums
 from storage.embeddings import EmbeddingStore, array_of
 
 ROW = 4 * 8 * 2  # bytes of an image
@@ -89,10 +89,12 @@ def test_a_store_that_is_no_folder_is_read_as_plain_bytes_too(store: EmbeddingSt
         }
     )
     array = array_of(zarr.open_group(memory, mode="r"), "patches")
-    found = plain_rows(array, 36, 44)
+    sums = chunk_sums(store.patches[:], 4)
+    found = checked_rows(array, 36, 44, sums[9:11])
     assert found is not None
     np.testing.assert_array_equal(found, store.patches[36:44])
-    assert plain_rows(array, 96, 100) is None
+    assert checked_rows(array, 36, 44, sums[8:10]) is None
+    assert checked_rows(array, 96, 100, sums[:1]) is None
 
 
 def test_a_checksum_tells_every_chunk_apart() -> None:
