@@ -1,7 +1,7 @@
 """Patch tokens as the plain bytes that they are on the disk, chunk by chunk, each checked.
 
 Zarr decodes a shard chunk by chunk at a fifth of the speed at which a disk's cache gives it
-(tests/benchmarks/results/store.md). Chunks are not compressed, so a shard begins with them in
+(tests/benchmarks/store). Chunks are not compressed, so a shard begins with them in
 their order, and one read gives all. That this is so is not taken for granted: what does not have
 the checksums that were written is read once more by Zarr.
 
