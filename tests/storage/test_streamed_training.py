@@ -15,7 +15,7 @@ MEBIBYTE = 2**20
 @pytest.mark.slow
 def test_memory_stays_within_what_is_allowed(tmp_path: Path) -> None:
     path = tmp_path / "noise" / "noise"
-    store = random_store(path, images=384, side=16, dim=768)
+    store = random_store(path, images=512, side=16, dim=768)
     allowed = store.patches.nbytes // 3
     done = subprocess.run(
         [sys.executable, SCRIPT, path, str(allowed)],
