@@ -15,8 +15,9 @@ from cluster.coordinator import TrialCoordinator
 from cluster.plan import Job, Plan, reconcile, settle
 from cluster.replicate import StudyContext
 from cluster.reporter import Reporter, best_so_far, duration, tally_lines, trial_line
+from cluster.room import cluster_with_room
 from cluster.search import ATTEMPTS, ErrorLog, LedgerSearch
-from cluster.session import joins_cluster, ray_session, slots
+from cluster.session import joins_cluster, slots
 from cluster.shared_embeddings import share
 from cluster.stage_ledger import start_ledger
 from cluster.tokens import check_tokens, local_tokens, tokens_in_cluster
@@ -25,9 +26,10 @@ from qpmstudy.errors import ConfigError
 from qpmstudy.files import read_json, write_json
 from qpmstudy.pipeline import STAGES
 from storage.driver_lock import driver_lock
+from storage.embeddings import EmbeddingStore
 from storage.layout import StorageRoot, StudyFolder
-from storage.memory import available_memory, check_memory
 from storage.prepare import ensure_store
+from storage.reading import Reading
 from storage.results import Row
 from storage.study import StudySpec, differences
 from storage.summary import Configuration, summarise
@@ -70,7 +72,8 @@ def launch(
     Raises:
         ConfigError: the study was launched before with other content, another driver runs it,
             or a stage asks for resources that are not there.
-        DataError: embeddings are missing or another dataset's.
+        DataError: embeddings are missing or another dataset's, or memory holds not even the
+            windows to stream them.
     """
     start = time.perf_counter()
     folder = root.study(spec.name)
@@ -88,9 +91,7 @@ def launch(
             reporter.line(f"note: {note}")
         unfinished = 0
         if plan.jobs:
-            if not joins_cluster():
-                reporter.line(check_memory(stores, available_memory()))
-            run = _Run(spec, root, folder, ledger, plan, reporter, tokens)
+            run = _Run(spec, root, folder, ledger, plan, reporter, tokens, stores)
             unfinished = run.carry_out(verbose)
         else:
             reporter.line("nothing is left to do: no stage was run")
@@ -141,6 +142,7 @@ class _Run:
     plan: Plan
     reporter: Reporter
     tokens: int  # that a local cluster offers
+    stores: list[EmbeddingStore]
     _rows: list[Row] = field(default_factory=list)  # of every trial that has ended
     _stage_ledger: Any = None
     _running: int = 0
@@ -152,8 +154,11 @@ class _Run:
     def carry_out(self, verbose: bool) -> int:
         """Run the plan's jobs and return how many trials stayed unfinished."""
         self._rows = list(self.plan.rows)
-        with ray_session(verbose, self.tokens), tempfile.TemporaryDirectory() as disposable:
-            context = self._context()
+        room = cluster_with_room(self.spec, self.stores, verbose, self.tokens)
+        with room as reading, tempfile.TemporaryDirectory() as disposable:
+            for line in reading.lines():
+                self.reporter.line(line)
+            context = self._context(reading)
             self._slots = slots(self.spec.resources("finetune"))
             for stage in STAGES:
                 slots(self.spec.resources(stage))
@@ -195,10 +200,10 @@ class _Run:
             )
         return len(search.abandoned)
 
-    def _context(self) -> StudyContext:
+    def _context(self, reading: Reading) -> StudyContext:
         embeddings = {
-            (dataset, backbone): share(self.root.embeddings(dataset, backbone), dataset, backbone)
-            for dataset, backbone in self.spec.stores()
+            names: share(store.path, *names, reading.window(store))
+            for names, store in zip(self.spec.stores(), self.stores, strict=True)
         }
         self._stage_ledger = start_ledger(self.root.artifacts, dict(self.spec.stages))
         return StudyContext(

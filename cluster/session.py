@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import ray
@@ -18,11 +18,12 @@ def joins_cluster() -> bool:
 
 
 @contextmanager
-def ray_session(verbose: bool, tokens: int = 0) -> Iterator[None]:
+def ray_session(verbose: bool, tokens: int = 0, shared: int | None = None) -> Iterator[None]:
     """Connect to the cluster at RAY_ADDRESS, or run a local one for the length of the block.
 
-    `tokens` is how many Gurobi tokens a local one offers. A process that is connected already
-    keeps its connection: launches inside one session share the session's workers.
+    `tokens` is how many Gurobi tokens a local one offers, `shared` how many bytes its object
+    store holds; None leaves that to Ray, which takes 30 % of the memory. A process that is
+    connected already keeps its connection: launches inside one session share its workers.
     """
     if ray.is_initialized():
         yield
@@ -30,7 +31,10 @@ def ray_session(verbose: bool, tokens: int = 0) -> Iterator[None]:
     address = os.environ.get("RAY_ADDRESS")
     # Tune logs a traceback for each lost trial; the launch reports those in a line of its own.
     level = logging.INFO if verbose else logging.CRITICAL
-    local = {"resources": {"gurobi": float(tokens)}} if tokens and not address else {}
+    local: dict[str, object] = {}
+    if not address:
+        local = {"resources": {"gurobi": float(tokens)}} if tokens else {}
+        local |= {"object_store_memory": shared} if shared is not None else {}
     with warnings.catch_warnings():
         if not verbose:
             warnings.simplefilter("ignore")
@@ -57,10 +61,8 @@ def slots(resources: Resources) -> int:
         ConfigError: not one does, and no node can be started for it.
     """
     needs = _needs(resources)
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    count = sum(
-        int(min(node.get(name, 0) // need for name, need in needs.items())) for node in nodes
-    )
+    nodes = _nodes()
+    count = sum(_fit(node, needs) for node in nodes)
     if not count and not joins_cluster():
         has = {name: nodes[0].get(name, 0) for name in needs} if nodes else {}
         raise ConfigError(
@@ -69,6 +71,25 @@ def slots(resources: Resources) -> int:
             "RAY_ADDRESS to a cluster that has them."
         )
     return max(1, count)
+
+
+def tasks_on_a_node(choices: Iterable[Resources]) -> int:
+    """Return how many tasks may run on one node at once, of whichever of these resources."""
+    return max(1, *(_fit(node, _needs(each)) for node in _nodes() for each in choices))
+
+
+def shared_memory_of_nodes() -> int:
+    """Return how many bytes of objects every node that can run tasks holds."""
+    return int(min(node["object_store_memory"] for node in _nodes() if node.get("CPU")))
+
+
+def _nodes() -> list[dict[str, float]]:
+    """Return the resources of each node that is alive."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _fit(node: Mapping[str, float], needs: Mapping[str, float]) -> int:
+    return int(min(node.get(name, 0) // need for name, need in needs.items()))
 
 
 def ray_options(resources: Resources, tokens: float) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """Embeddings in the object store: read once a node, seen by every stage task without a copy.
 
 Every shard is the result of a task, so that Ray can read it again if its node is lost
-(objects put there by hand cannot be rebuilt).
+(objects put there by hand cannot be rebuilt). A store that does not fit stays on the disk, and
+each task streams its chunks.
 """
 
 from dataclasses import dataclass, replace
@@ -11,7 +12,25 @@ import numpy as np
 import ray
 
 from qpmstudy.embeddings import Embeddings
+from qpmstudy.streaming import StreamedChunks
 from storage.embeddings import open_store
+from storage.reading import streamed_chunks
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """The patch tokens of a store that does not fit into memory."""
+
+    path: str
+    dataset: str
+    backbone: str
+    window: int  # how many chunks are shuffled together
+
+    def open(self) -> StreamedChunks:
+        """Return the chunks, each read when it is needed."""
+        return streamed_chunks(
+            open_store(Path(self.path), self.dataset, self.backbone), self.window
+        )
 
 
 @dataclass(frozen=True)
@@ -22,11 +41,16 @@ class SharedEmbeddings:
     held_out: tuple[str, ...]
     image_root: str
     without_patches: ray.ObjectRef
-    shards: tuple[ray.ObjectRef, ...]
+    shards: tuple[ray.ObjectRef, ...] | OnDisk
 
     def get(self) -> Embeddings:
-        """Return the embeddings, their arrays read-only views of this node's shared memory."""
+        """Return the embeddings, their arrays read-only views of this node's shared memory.
+
+        What is streamed is read by this process as it is needed.
+        """
         light: Embeddings = ray.get(self.without_patches)
+        if isinstance(self.shards, OnDisk):
+            return replace(light, patches=self.shards.open())
         return replace(light, patches=tuple(ray.get(list(self.shards))))
 
 
@@ -40,8 +64,10 @@ def _load_without_patches(path: str, dataset: str, backbone: str) -> Embeddings:
     return open_store(Path(path), dataset, backbone).read_without_patches()
 
 
-def share(path: Path, dataset: str, backbone: str) -> SharedEmbeddings:
+def share(path: Path, dataset: str, backbone: str, window: int | None = None) -> SharedEmbeddings:
     """Start loading a complete store; returns at once.
+
+    With a `window` its patch tokens are left on the disk, to be shuffled within that many chunks.
 
     Raises:
         DataError: there is no such store, or it is incomplete or another's.
@@ -54,5 +80,7 @@ def share(path: Path, dataset: str, backbone: str) -> SharedEmbeddings:
         held_out=light.held_out_splits(),
         image_root=light.image_root,
         without_patches=_load_without_patches.remote(*where),
-        shards=tuple(_load_shard.remote(*where, shard) for shard in range(store.shards)),
+        shards=tuple(_load_shard.remote(*where, shard) for shard in range(store.shards))
+        if window is None
+        else OnDisk(*where, window),
     )

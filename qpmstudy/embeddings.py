@@ -1,9 +1,10 @@
-"""Frozen embeddings in memory, as every stage reads them.
+"""Frozen embeddings, as every stage reads them: in memory, or streamed from a disk.
 
 Symbols: N images, P patches on a rows x cols grid, D channels, C classes.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qpmstudy.errors import DataError
+from qpmstudy.streaming import ReadAhead, StreamedChunks, window_order
+
+Shards = Sequence[NDArray[np.float16]] | StreamedChunks | ReadAhead
+"""What has shard number i, or chunk number i of a streamed store, at [i]."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,8 @@ class Embeddings:
     """One store of frozen embeddings.
 
     `patches` is a sequence of shards rather than one array: shards arrive as separate
-    zero-copy views of a node's shared memory, and joining them would copy every byte.
+    zero-copy views of a node's shared memory, and joining them would copy every byte. Where
+    they do not fit into memory they are `StreamedChunks`.
     """
 
     dataset: str
@@ -31,7 +37,7 @@ class Embeddings:
     grid: tuple[int, int]
     preprocessing: Mapping[str, object]
     weight_hash: str  # of the backbone
-    patches: Sequence[Float16[np.ndarray, "_ P D"]]
+    patches: Sequence[Float16[np.ndarray, "_ P D"]] | StreamedChunks
     cls: Float16[np.ndarray, "N D"]
     labels: Int64[np.ndarray, " N"]
     splits: Shaped[np.ndarray, " N"]  # "train", "test", or another held-out split
@@ -42,11 +48,17 @@ class Embeddings:
     @property
     def dim(self) -> int:
         """Return D, the number of channels of a token."""
-        return int(self.patches[0].shape[2])
+        return self.tokens_shape()[1]
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:
+        if isinstance(self.patches, StreamedChunks):
+            return np.cumsum([0, *self.patches.lengths])
         return np.cumsum([0, *(len(shard) for shard in self.patches)])
+
+    def _owners(self, index: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+        """Return which shard, or streamed chunk, each image is in."""
+        return np.searchsorted(self._starts, index, side="right") - 1
 
     def indices(self, split: str) -> Int64[np.ndarray, " n"]:
         """Return the positions of the images of one split, ascending."""
@@ -61,26 +73,60 @@ class Embeddings:
 
     def tokens_shape(self, cls: bool = False) -> tuple[int, int]:
         """Return (T, D), the shape of what `tokens` gives for one image."""
-        return (int(self.patches[0].shape[1]) + cls, self.dim)
+        if isinstance(self.patches, StreamedChunks):
+            patches, dim = self.patches.shape
+        else:
+            patches, dim = self.patches[0].shape[1:]
+        return (int(patches) + cls, int(dim))
+
+    def shuffled(
+        self, index: Int64[np.ndarray, " n"], rng: np.random.Generator
+    ) -> Int64[np.ndarray, " n"]:
+        """Return the positions in `index` in an order to train in: each once, at random.
+
+        Streamed chunks are shuffled window by window, which is another order.
+        """
+        if isinstance(self.patches, StreamedChunks):
+            return window_order(self._owners(index), self.patches.window, rng)
+        return rng.permutation(len(index))
+
+    def reading(self, index: Int64[np.ndarray, " n"], size: int) -> AbstractContextManager[Shards]:
+        """Provide shards for `tokens` of the images at `index`, `size` after `size` in that order.
+
+        Streamed ones are read ahead of their turn, and let go after it.
+        """
+        if not isinstance(self.patches, StreamedChunks):
+            return nullcontext(self.patches)
+        owners = self._owners(index)
+        starts = range(0, len(index), size)
+        return self.patches.ahead([np.unique(owners[start : start + size]) for start in starts])
 
     def tokens(
         self,
         index: Int64[np.ndarray, " n"],
         out: Float16[Tensor, "n T D"] | None = None,
         cls: bool = False,
+        shards: Shards | None = None,
     ) -> Float16[Tensor, "n T D"]:
         """Gather the patch tokens of the images at `index`, in that order, into `out` if given.
 
-        With `cls` each image's CLS token follows its patches: T = P + 1.
+        With `cls` each image's CLS token follows its patches: T = P + 1. `shards` are those that
+        `reading` provided; without them streamed ones are read for this call alone.
         """
         if out is None:
             out = torch.empty((len(index), *self.tokens_shape(cls)), dtype=torch.float16)
         rows = out.numpy()
-        owners = np.searchsorted(self._starts, index, side="right") - 1
+        source = self.patches if shards is None else shards
+        owners = self._owners(index)
         patches = slice(-1) if cls else slice(None)
-        # Image by image: indexing with an array would copy what it gathers a second time.
-        for row, owner, image in zip(rows, owners, index, strict=True):
-            row[patches] = self.patches[owner][image - self._starts[owner]]
+        # Shard by shard: one may have to be read. Image by image: indexing with an array would
+        # copy what it gathers a second time.
+        owner = -1
+        for place in np.argsort(owners, kind="stable"):
+            if owners[place] != owner:
+                owner = int(owners[place])
+                shard, start = source[owner], self._starts[owner]
+            rows[place, patches] = shard[index[place] - start]
         if cls:
             rows[:, -1] = self.cls[index]
         return out

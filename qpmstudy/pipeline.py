@@ -8,16 +8,21 @@ A configuration that selects nothing (`select.method: none`) ends at evaluate_de
 The key of a stage is a hash of its name and version, its own sections of the configuration,
 the seed, and the keys of its inputs; the store of embeddings enters by its content fingerprint.
 Configurations that agree up to a stage therefore share that stage's result.
+
+Where a result was computed is not in its key: neither the device, whose roundings it has, nor
+whether memory held the store. Streamed from a disk, batches come in another random order, as from
+another seed; the facts of such a result say how large the window was that they were drawn from.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from qpmstudy.config import PipelineConfig
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.stages import StageContext, StageOutput, dense, evaluate, finetune, select
+from qpmstudy.streaming import StreamedChunks
 from qpmstudy.training import EpochListener
 
 
@@ -98,7 +103,10 @@ def run_stage(
     """
     stage = STAGES[name]
     wanted = {needed: inputs[needed] for needed in stage.inputs}
-    return stage.run(StageContext(config, seed, embeddings, wanted, on_epoch, withheld or {}))
+    output = stage.run(StageContext(config, seed, embeddings, wanted, on_epoch, withheld or {}))
+    if not isinstance(embeddings.patches, StreamedChunks):
+        return output
+    return replace(output, facts={**output.facts, "window": embeddings.patches.window})
 
 
 def run_pipeline(

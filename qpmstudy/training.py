@@ -113,7 +113,7 @@ def train(
     with _gpu_arithmetic(device):
         for epoch in range(1, recipe.epochs + 1):
             start = time.perf_counter()
-            batches = feed.batches(recipe.batch, rng.permutation(len(feed)))
+            batches = feed.batches(recipe.batch, feed.shuffled(rng))
             record = loop.epoch(
                 (model.adapter.augmented(tokens, noise), labels) for tokens, labels in batches
             )

@@ -2,6 +2,7 @@
 
     patches (N, P, D) float16, in shards    cls (N, D) float16    labels (N,)   splits (N,)
     masks (N, P) uint8, if there are any    ids: image paths, UTF-8, one a line
+    chunk_xxh3: a checksum of each chunk of patches, which is compared whenever one is read
 
 Attributes carry class names, grid, preprocessing, backbone, weight hash, the fingerprint,
 `complete`, and SHA-256 checksums: of each shard of patches, of the other arrays together, and of
@@ -14,6 +15,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,8 +28,9 @@ from zarr.errors import GroupNotFoundError
 from qpmstudy.datasets.birds import PRESETS
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.errors import DataError
+from storage.chunks import CHUNK_CHECKSUM, checked_rows, chunk_sums
 
-LIGHT = ("cls", "labels", "splits", "masks", "ids")
+LIGHT = ("cls", "labels", "splits", "masks", "ids", "chunk_xxh3")
 """The arrays that are read at once; patches are by far larger than all of them."""
 
 
@@ -53,16 +56,65 @@ class EmbeddingStore:
         """Return how many shards `read_shard` can read."""
         return len(self.attributes["patches_sha256"])
 
+    @cached_property
+    def patches(self) -> zarr.Array[Any]:
+        """Return the array of patch tokens, (N, P, D); Zarr looks for it on the disk each time.
+
+        Raises:
+            DataError: it is missing.
+        """
+        try:
+            return array_of(self.group, "patches")
+        except (KeyError, ValueError, OSError) as error:
+            raise self._damaged(f"patches cannot be read ({error})") from error
+
+    @property
+    def chunk_rows(self) -> int:
+        """Return how many images are a chunk, the least that `read_chunk` reads."""
+        return int(self.patches.chunks[0])
+
+    @cached_property
+    def _chunk_sums(self) -> NDArray[np.uint64]:
+        return read_array(self.group, "chunk_xxh3")
+
     def read_shard(self, shard: int) -> Float16[np.ndarray, "n P D"]:
-        """Return the patch tokens of one shard.
+        """Return the patch tokens of one shard, read-only.
 
         Raises:
             DataError: it is damaged.
         """
-        step = self.attributes["shard_rows"]
-        rows, what = slice(shard * step, (shard + 1) * step), f"shard {shard} of patches"
-        block = read_array(self.group, "patches", rows, what)
+        rows = int(self.attributes["shard_rows"])
+        return self._read(shard * rows, (shard + 1) * rows, f"shard {shard} of patches")
+
+    def read_chunk(self, chunk: int) -> Float16[np.ndarray, "n P D"]:
+        """Return the patch tokens of one chunk, read-only.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        rows = self.chunk_rows
+        return self._read(chunk * rows, (chunk + 1) * rows, f"chunk {chunk} of patches")
+
+    def check_shard(self, shard: int) -> None:
+        """Compare a shard, as Zarr reads it, with the SHA-256 that it had when it was written.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        rows, what = int(self.attributes["shard_rows"]), f"shard {shard} of patches"
+        block = read_array(self.group, "patches", slice(shard * rows, (shard + 1) * rows), what)
         self._check(what, self.attributes["patches_sha256"][shard], [block])
+
+    def _read(self, start: int, stop: int, what: str) -> Float16[np.ndarray, "n P D"]:
+        """Return whole chunks, compared with their checksums."""
+        rows, stop = self.chunk_rows, min(stop, self.patches.shape[0])
+        expected = self._chunk_sums[start // rows : -(-stop // rows)]
+        block = checked_rows(self.patches, start, stop, expected)
+        if block is not None:
+            return block
+        block = read_array(self.group, "patches", slice(start, stop), what)
+        if not np.array_equal(chunk_sums(block, rows), expected):
+            raise self._damaged(f"{what} has not the checksums that were recorded for it")
         return block
 
     def read_without_patches(self) -> Embeddings:
@@ -95,11 +147,16 @@ class EmbeddingStore:
     def _check(self, what: str, expected: str, arrays: Iterable[NDArray[Any]]) -> None:
         found = checksum(arrays)
         if found != expected:
-            raise DataError(
-                f"The embeddings at {self.path} are damaged: {what} has SHA-256 {found[:12]}..., "
-                f"but {expected[:12]}... was recorded when it was written. Make them anew: "
-                f"{command(self.attributes['dataset'], self.attributes['backbone'])} --force"
+            raise self._damaged(
+                f"{what} has SHA-256 {found[:12]}..., but {expected[:12]}... was recorded when "
+                "it was written"
             )
+
+    def _damaged(self, how: str) -> DataError:
+        remedy = command(self.attributes["dataset"], self.attributes["backbone"])
+        return DataError(
+            f"The embeddings at {self.path} are damaged: {how}. Make them anew: {remedy} --force"
+        )
 
 
 def open_store(path: Path, dataset: str, backbone: str) -> EmbeddingStore:
@@ -159,7 +216,8 @@ def open_group(path: Path, mode: Literal["r", "r+"]) -> zarr.Group | None:
 
 def is_finished(group: zarr.Group) -> bool:
     """Return whether a group says that it is complete, with all its checksums."""
-    return group.attrs.get("complete") is True and "attributes_sha256" in group.attrs
+    marked = group.attrs.get("complete") is True and "attributes_sha256" in group.attrs
+    return marked and group.attrs.get("chunk_checksum") == CHUNK_CHECKSUM
 
 
 def attributes_checksum(group: zarr.Group) -> str:

@@ -22,6 +22,7 @@ from jaxtyping import Float16, UInt8
 from qpmstudy.backbones import Backbone
 from qpmstudy.datasets import ImageDataset
 from qpmstudy.errors import DataError
+from storage.chunks import chunk_sums
 from storage.embeddings import (
     EmbeddingStore,
     array_of,
@@ -166,7 +167,12 @@ def _tokens(
 def _write(group: zarr.Group, shard: _Shard) -> None:
     """Write the rows of a shard, and then its checksum, which makes it count."""
     rows = slice(shard.rows.start, shard.rows.stop)
-    array_of(group, "patches")[rows] = shard.patches
+    patches = array_of(group, "patches")
+    patches[rows] = shard.patches
+    chunk = patches.chunks[0]
+    sums = chunk_sums(shard.patches, chunk)
+    first = shard.rows.start // chunk
+    array_of(group, "chunk_xxh3")[first : first + len(sums)] = sums
     array_of(group, "cls")[rows] = shard.cls
     if shard.masks is not None:
         array_of(group, "masks")[rows] = shard.masks

@@ -125,7 +125,7 @@ def _damages(root: StorageRoot, store: Stored) -> Iterator[str]:
             yield str(error)
     for shard in range(whole.shards):
         try:
-            whole.read_shard(shard)
+            whole.check_shard(shard)
         except DataError as error:
             yield str(error)
     if store.complete:

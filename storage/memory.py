@@ -1,12 +1,15 @@
 """Memory is asked for before it is used: what stores need, and what this machine has."""
 
 import os
-from collections.abc import Iterable
+import re
 from pathlib import Path
 
-from qpmstudy.errors import DataError
+from qpmstudy.errors import ConfigError
 from storage.embeddings import EmbeddingStore, array_of
-from storage.inventory import readable
+from storage.inventory import UNITS
+
+LIMIT = "QPMSTUDY_MEMORY"
+"""Environment variable: how much memory embeddings may take on a node."""
 
 RESERVE = 2 * 2**30
 """For the processes of a study besides the embeddings they share, at least."""
@@ -41,27 +44,24 @@ def needed(store: EmbeddingStore) -> int:
     return sum(array_of(store.group, name).nbytes for name in names)
 
 
-def check_memory(stores: Iterable[EmbeddingStore], available: int | None) -> str:
-    """Return what all the stores need and what there is, in words, before anything is read.
+def allowed_memory(room: int | None) -> int | None:
+    """Return how many bytes embeddings may take on a node; None where nobody knows.
+
+    It is what the environment variable QPMSTUDY_MEMORY says, else all the `room` there is.
 
     Raises:
-        DataError: they do not fit into `available` bytes beside what else a study needs.
+        ConfigError: the variable is no amount of memory.
     """
-    sizes = {f"{s.path.parent.name} by {s.path.name}": needed(s) for s in stores}
-    whole = sum(sizes.values())
-    total = whole + RESERVE
-    if available is None:
-        return f"embeddings: {readable(whole)} of memory"
-    if total <= available:
-        return f"embeddings: {readable(whole)} of the {readable(available)} of memory there is"
-    parts = ", ".join(f"{name} {readable(size)}" for name, size in sizes.items())
-    raise DataError(
-        f"The embeddings do not fit into memory: {parts}, and {readable(RESERVE)} for the rest "
-        f"make {readable(total)}, but {readable(available)} are available. Free memory, take a "
-        "machine or cluster (RAY_ADDRESS) with more, ask for fewer stores in one study, or take a "
-        "smaller one: fewer images, or a backbone with fewer channels or larger patches "
-        "(python cli.py embed --list shows them)."
-    )
+    text = os.environ.get(LIMIT)
+    if text is None:
+        return room
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([KMGT]iB|B)", text.strip())
+    if not match:
+        raise ConfigError(
+            f"{LIMIT} = {text!r} is no amount of memory: write a number and one of "
+            f"{', '.join(UNITS)}, such as 20GiB or 512MiB."
+        )
+    return int(float(match[1]) * 1024 ** UNITS.index(match[2]))
 
 
 def _machine(root: Path) -> int | None:

@@ -13,6 +13,7 @@ import zarr
 from qpmstudy.backbones import Backbone
 from qpmstudy.datasets import ImageDataset
 from qpmstudy.errors import DataError
+from storage.chunks import CHUNK_CHECKSUM
 from storage.embeddings import is_finished, open_group
 
 FORMAT = 1
@@ -50,7 +51,8 @@ def begun_store(path: Path, content: str) -> zarr.Group | None:
     group = open_group(path, "r+")
     if group is None:
         return None
-    if "shard_rows" not in group.attrs:  # killed before the first attribute was written
+    # killed before the first attribute was written, or from before chunks had checksums
+    if group.attrs.get("chunk_checksum") != CHUNK_CHECKSUM:
         discard(path)
         return None
     if group.attrs["fingerprint"] != content and not is_finished(group):
@@ -92,6 +94,8 @@ def new_store(
         dtype="float16",
         compressors=None,  # float16 activations shrink by 10 % and would decode at 1/5 the speed
     )
+    sums, per_shard = -(-images // chunk), shard // chunk
+    group.create_array("chunk_xxh3", shape=(sums,), chunks=(per_shard,), dtype="uint64")
     group.create_array("cls", shape=(images, dim), chunks=(shard, dim), dtype="float16")
     if dataset.has_masks:
         group.create_array("masks", shape=(images, patches), chunks=(shard, patches), dtype="uint8")
@@ -111,6 +115,7 @@ def new_store(
         "has_masks": dataset.has_masks,
         "left_out": dict(left_out),
         "shard_rows": shard,
+        "chunk_checksum": CHUNK_CHECKSUM,
         "patches_sha256": [],  # grows by one with every finished shard
         "complete": False,
         "fingerprint": content,

@@ -96,10 +96,9 @@ def _measure(model: Classifier, data: LabelledTokens, k: int) -> Measured:
     embeddings = data.embeddings
     masks, labels = embeddings.masks, embeddings.labels[data.index]
     meter = SplitMeter(model, labels, embeddings.grid, masks is not None, k)
-    for start in range(0, len(data), meter.batch):
-        positions = np.arange(start, min(start + meter.batch, len(data)))
-        images = data.index[positions]
-        tokens, _ = data.batch(positions, device(), model.adapter.reads_cls)
+    batches = data.batches(meter.batch, device(), model.adapter.reads_cls)
+    for start, (tokens, _) in zip(range(0, len(data), meter.batch), batches, strict=True):
+        images = data.index[start : start + meter.batch]
         meter.update(tokens, embeddings.cls[images], None if masks is None else masks[images])
     return meter.result()
 

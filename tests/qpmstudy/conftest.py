@@ -69,6 +69,20 @@ def embeddings() -> Embeddings:
 
 
 @pytest.fixture(scope="session")
+def larger(embeddings: Embeddings) -> Embeddings:
+    """Four such stores as one of 384 images, sorted by class as stores are."""
+    stores = [embeddings, *(make_embeddings(seed) for seed in range(1, 4))]
+    order = np.argsort(np.concatenate([store.labels for store in stores]), kind="stable")
+    patches = np.concatenate([shard for store in stores for shard in store.patches])
+    joined = {
+        name: np.concatenate([getattr(store, name) for store in stores])[order]
+        for name in ("cls", "labels", "splits", "masks")
+    }
+    ids = tuple(f"{index}.png" for index in range(len(order)))
+    return replace(embeddings, patches=[patches[order]], ids=ids, **joined)
+
+
+@pytest.fixture(scope="session")
 def tiny_config() -> PipelineConfig:
     return PipelineConfig(
         embeddings=EmbeddingsConfig("tiny", "none"),

@@ -185,8 +185,8 @@ def test_no_damage_is_read_as_embeddings(
             after = arrays(open_store(path, "cub2011", "toy"))
         except DataError as error:
             assert "python cli.py embed --dataset cub2011 --backbone toy" in str(error)  # noqa: PT017
-        else:  # a byte of a name or comment that nothing depends on
-            assert kind == "flip", file
+        else:  # what no token depends on: a byte of a comment, the index behind a shard's tokens
+            assert kind == "flip" or (kind == "truncate" and "patches" in file.parts), file
             for one, other in zip(before, after, strict=True):
                 np.testing.assert_array_equal(one, other)
         file.write_bytes(whole)

@@ -1,14 +1,11 @@
-"""Memory is asked for before it is used."""
+"""How much memory there is."""
 
 from pathlib import Path
 
 import psutil
 import pytest
 
-from qpmstudy.errors import DataError
-from storage.embeddings import open_store
-from storage.layout import StorageRoot
-from storage.memory import RESERVE, available_memory, check_memory, needed
+from storage.memory import available_memory
 
 GROUP_1 = "sys/fs/cgroup/memory/memory.limit_in_bytes"
 
@@ -48,19 +45,3 @@ def test_the_least_of_machine_and_container_counts(
 ) -> None:
     machine = {"proc/meminfo": f"MemTotal: 99 kB\nMemAvailable:  {8 * 2**20} kB\n"}
     assert available_memory(write(tmp_path, machine | files)) == gibibytes * 2**30
-
-
-def test_what_does_not_fit_is_refused_with_the_numbers(birds_root: StorageRoot) -> None:
-    path = birds_root.embeddings("birds", "patch-descriptor")
-    store = open_store(path, "birds", "patch-descriptor")
-    images = len(store.read_without_patches().ids)
-    assert needed(store) == images * (256 * 96 * 2 + 96 * 2 + 256)
-    whole = needed(store) + RESERVE
-    assert "embeddings: 1.9 MiB of the 2.0 GiB of memory" in check_memory([store], whole)
-    assert check_memory([store], None) == "embeddings: 1.9 MiB of memory"
-    with pytest.raises(
-        DataError, match=r"birds by patch-descriptor 1\.9 MiB, and 2\.0 GiB .* 1\.0 GiB are avail"
-    ):
-        check_memory([store], 2**30)
-    with pytest.raises(DataError, match="do not fit"):
-        check_memory([store], whole - 1)

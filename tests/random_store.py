@@ -1,0 +1,57 @@
+"""Stores of noise: of any size, without an image, for tests and benchmarks of reading."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from qpmstudy.backbones import Backbone
+from qpmstudy.datasets import ImageDataset
+from storage.chunks import chunk_sums
+from storage.embeddings import EmbeddingStore, array_of, checksum, finish, open_store
+from storage.new_store import new_store
+
+CLASSES = 4
+
+
+class Noise(Backbone):
+    """A backbone that is never asked for tokens."""
+
+    name = "noise"
+
+    def __init__(self, side: int, dim: int) -> None:
+        self.grid, self.dim = (side, side), dim
+        self.weight_hash, self.preprocessing = "0" * 64, {}
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+
+def random_store(path: Path, images: int, side: int, dim: int, seed: int = 0) -> EmbeddingStore:
+    """Write a store of normally distributed tokens, sorted by class, half of it for training."""
+    dataset = ImageDataset(
+        name="noise",
+        root=path.parent / "nowhere",
+        class_names=tuple(f"class {label}" for label in range(CLASSES)),
+        ids=tuple(f"{number}.png" for number in range(images)),
+        labels=np.sort(np.arange(images) % CLASSES),
+        splits=np.array(["train", "train", "train", "test"] * images)[:images],
+    )
+    group = new_store(dataset, Noise(side, dim), path, f"noise-{seed}", {})
+    generator = torch.Generator().manual_seed(seed)
+    patches, rows = array_of(group, "patches"), int(group.attrs["shard_rows"])  # type: ignore[arg-type]
+    sums, digests = [], []
+    for start in range(0, images, rows):
+        shape = (min(rows, images - start), side * side, dim)
+        block = torch.randn(shape, generator=generator).half().numpy()
+        patches[start : start + rows] = block
+        sums.append(chunk_sums(block, patches.chunks[0]))
+        digests.append(checksum([block]))
+    array_of(group, "chunk_xxh3")[:] = np.concatenate(sums)
+    group.attrs["patches_sha256"] = digests
+    finish(group)
+    return open_store(path, "noise", "noise")
