@@ -28,6 +28,11 @@ class Demand:
     pools: Mapping[str, str]
     entry: str
 
+    @property
+    def most(self) -> int:
+        """Return how many replicates may be in flight at once."""
+        return MOST * max(1, *self.slots.values())
+
     def room(self, asked: Mapping[str, int], fresh: int, replicates: int) -> bool:
         """Return whether another trial should be started.
 
@@ -36,9 +41,8 @@ class Demand:
             fresh: replicates started so recently that they have asked for no stage yet.
             replicates: all replicates in flight.
         """
-        slots = max(1, self.slots.get(self.entry, 1))
-        if replicates >= MOST * max(slots, *self.slots.values(), 1):
+        if replicates >= self.most:
             return False
-        pool = self.pools.get(self.entry)
-        load = fresh + sum(n for stage, n in asked.items() if self.pools.get(stage) == pool)
+        slots, pool = self.slots[self.entry], self.pools[self.entry]
+        load = fresh + sum(n for stage, n in asked.items() if self.pools[stage] == pool)
         return load < slots + 1 + int(SPARE * slots)

@@ -1,9 +1,9 @@
 """What is left to do of a study: ledger and results compared."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from cluster.study_machine import Objectives, StudyMachine
 from cluster.trial_ledger import LedgerTrial, TrialLedger
 from storage.results import ResultTable, Row
 from storage.study import StudySpec
@@ -11,66 +11,69 @@ from storage.summary import belongs
 
 
 @dataclass(frozen=True)
-class Job:
-    """One trial and the seeds of it that have no row yet."""
-
-    number: int
-    chosen: Mapping[str, Any]
-    seeds: tuple[int, ...]
-
-
-@dataclass
 class Plan:
-    """Jobs that an earlier launch left, and how many configurations are yet to be dealt."""
+    """A machine that knows what earlier launches did, and what there was to know.
 
-    unfinished: list[Job] = field(default_factory=list)
-    undealt: int = 0
-    complete: int = 0  # trials with all their rows
-    rows: Sequence[Row] = ()  # committed before this launch
+    Attributes:
+        machine: decides what to do next.
+        trials: every configuration dealt so far.
+        rows: committed before this launch, that count.
+        stale: those that do not: of failed runs to be repeated, or of another configuration.
+        complete: trials with all their rows.
+    """
 
-    @property
-    def jobs(self) -> int:
-        """Return how many trials are left to run."""
-        return len(self.unfinished) + self.undealt
+    machine: StudyMachine
+    trials: Sequence[LedgerTrial]
+    rows: Sequence[Row]
+    stale: Sequence[Row]
+    complete: int
 
 
 def reconcile(
     spec: StudySpec, ledger: TrialLedger, results: ResultTable, retry_failed: bool = False
 ) -> Plan:
-    """Compare ledger and results, tell what was committed but not told, and return the rest.
+    """Compare ledger and results, tell what was committed but not told, and plan the rest.
 
     A row counts for a trial if its configuration is the one the ledger dealt; one with status
     FAIL counts too, unless `retry_failed`.
     """
-    rows = results.intact_rows()
-    plan = Plan(rows=rows)
     trials = ledger.trials()
+    by_trial: dict[int, list[Row]] = {trial.number: [] for trial in trials}
+    for row in results.intact_rows():
+        by_trial.setdefault(row["trial"], []).append(row)
+    machine = StudyMachine(spec.seeds, max(0, spec.configurations - len(trials)))
+    rows: list[Row] = []
+    stale: list[Row] = []
+    complete = 0
     for trial in trials:
-        mine = [r for r in rows if r["trial"] == trial.number and belongs(r, spec, trial.chosen)]
-        done = {row["seed"] for row in mine if row["status"] != "FAIL" or not retry_failed}
-        missing = tuple(seed for seed in range(spec.seeds) if seed not in done)
-        if missing:
-            plan.unfinished.append(Job(trial.number, trial.chosen, missing))
-        else:
-            plan.complete += 1
-            if trial.running:
-                settle(spec, ledger, trial, mine)
-    plan.undealt = max(0, spec.configurations - len(trials))
-    return plan
+        mine = [
+            row
+            for row in by_trial[trial.number]
+            if belongs(row, spec, trial.chosen) and not (retry_failed and row["status"] == "FAIL")
+        ]
+        rows += mine
+        stale += [row for row in by_trial[trial.number] if row not in mine]
+        whole = {row["seed"] for row in mine} >= set(range(spec.seeds))
+        if whole and trial.running:
+            settle(spec, ledger, trial.number, mine)
+        complete += whole
+        machine.known(trial.number, {row["seed"]: objectives(row, spec) for row in mine})
+    return Plan(machine, trials, rows, stale, complete)
 
 
-def settle(
-    spec: StudySpec, ledger: TrialLedger, trial: LedgerTrial | Job, rows: Sequence[Row]
-) -> bool:
-    """Tell the ledger of a trial whose rows are all committed: mean over seeds, or failure.
+def objectives(row: Row, spec: StudySpec) -> Objectives | None:
+    """Return the objectives of a row, or None where it has not all of them."""
+    values = [row[name] for name in spec.objectives]
+    return None if row["status"] != "COMPLETE" or None in values else tuple(values)
 
-    Returns whether the trial counts as a success.
-    """
+
+def settle(spec: StudySpec, ledger: TrialLedger, trial: int, rows: Sequence[Row]) -> None:
+    """Tell the ledger of a trial whose rows are all committed: mean over seeds, or failure."""
     if any(row["status"] != "COMPLETE" for row in rows):
-        ledger.fail(trial.number)
-        return False
+        ledger.fail(trial)
+        return
     means: list[float | None] = []
     for name in spec.objectives:
         values = [row[name] for row in rows]
         means.append(None if None in values else sum(values) / len(values))
-    return ledger.tell(trial.number, means)
+    ledger.tell(trial, means)

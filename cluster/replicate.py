@@ -17,9 +17,11 @@ from cluster.stage_errors import EXCERPT, StageError
 from cluster.stage_source import StageReport, StageRequest, StageSource
 from cluster.trial_events import TrialEvents
 from qpmstudy.config import PipelineConfig, contradictions, flatten
+from qpmstudy.embeddings import held_out
 from qpmstudy.errors import ConfigError, QpmStudyError
 from qpmstudy.pipeline import STAGES, stage_keys
 from storage.artifacts import versions
+from storage.embeddings import EmbeddingStore
 from storage.layout import StorageRoot, StudyFolder
 from storage.overlays import overlay
 from storage.results import schema
@@ -33,6 +35,13 @@ class StoreFacts:
     fingerprint: str
     held_out: tuple[str, ...]
     image_root: str
+
+    @classmethod
+    def of(cls, store: EmbeddingStore) -> "StoreFacts":
+        """Return what the store itself says."""
+        attributes = store.attributes
+        splits = held_out(attributes["split_names"])
+        return cls(store.fingerprint, splits, attributes["image_root"])
 
 
 @dataclass(frozen=True)
@@ -58,8 +67,7 @@ class StudyContext:
     @property
     def held_out(self) -> tuple[str, ...]:
         """Return every split besides "train" that any store of the study has."""
-        names = {name for store in self.stores.values() for name in store.held_out}
-        return tuple(sorted(names, key=lambda name: (name != "test", name)))
+        return held_out(name for store in self.stores.values() for name in store.held_out)
 
     def keys(self, config: PipelineConfig, seed: int) -> dict[str, str]:
         """Return the key of every stage of a replicate."""
@@ -125,8 +133,7 @@ async def run_replicate(
     finally:
         events.close()
     row["committed"] = time.time()
-    context.folder.results.commit(row, schema(context.held_out))
-    return row
+    return context.folder.results.commit(row, schema(context.held_out))
 
 
 async def _walk(

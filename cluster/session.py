@@ -73,6 +73,11 @@ def slots(resources: Resources) -> int:
     return max(1, count)
 
 
+def pools(choices: Mapping[str, Resources]) -> dict[str, str]:
+    """Return by name which resource is the scarce one of these: GPUs where they are asked for."""
+    return {name: "GPU" if needs.gpu else "CPU" for name, needs in choices.items()}
+
+
 def tasks_on_a_node(choices: Iterable[Resources]) -> int:
     """Return how many tasks may run on one node at once, of whichever of these resources."""
     return max(1, *(_fit(node, _needs(each)) for node in _nodes() for each in choices))

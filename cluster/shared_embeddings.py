@@ -37,9 +37,6 @@ class OnDisk:
 class SharedEmbeddings:
     """References to one store in the object store."""
 
-    fingerprint: str
-    held_out: tuple[str, ...]
-    image_root: str
     without_patches: ray.ObjectRef
     shards: tuple[ray.ObjectRef, ...] | OnDisk
 
@@ -73,12 +70,8 @@ def share(path: Path, dataset: str, backbone: str, window: int | None = None) ->
         DataError: there is no such store, or it is incomplete or another's.
     """
     store = open_store(path, dataset, backbone)
-    light = store.read_without_patches()
     where = (str(path.resolve()), dataset, backbone)
     return SharedEmbeddings(
-        fingerprint=store.fingerprint,
-        held_out=light.held_out_splits(),
-        image_root=light.image_root,
         without_patches=_load_without_patches.remote(*where),
         shards=tuple(_load_shard.remote(*where, shard) for shard in range(store.shards))
         if window is None

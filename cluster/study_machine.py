@@ -54,7 +54,6 @@ class _Trial:
     seeds: dict[int, Objectives | None] = field(default_factory=dict)  # of those done; None: failed
     wanted: deque[int] = field(default_factory=deque)
     running: set[int] = field(default_factory=set)
-    told: bool = False
 
 
 class StudyMachine:
@@ -81,32 +80,30 @@ class StudyMachine:
         self._cancelled = self._spent = False
         self.abandoned: set[int] = set()
 
-    def known(self, trial: int, rows: Mapping[int, Objectives | None], told: bool) -> None:
+    def known(self, trial: int, rows: Mapping[int, Objectives | None]) -> None:
         """Enter a trial of an earlier launch with the seeds that have a row (None: failed)."""
         missing = [seed for seed in range(self._first) if seed not in rows]
-        self._trials[trial] = _Trial(dict(rows), deque(missing), told=told)
+        self._trials[trial] = _Trial(dict(rows), deque(missing))
         if missing:
             self._ready.append(trial)
 
     def dealt(self, trial: int) -> None:
         """Enter the configuration that a `Deal` asked for."""
         self._undealt -= 1
-        self.known(trial, {}, told=False)
+        self.known(trial, {})
 
     def row(self, trial: int, seed: int, objectives: Objectives | None) -> bool:
-        """Note a committed row; return whether the trial is to be told to the sampler now.
+        """Note a committed row; return whether it is the one that makes the trial whole.
 
-        That is once, when the last of its first seeds has a row.
+        That is the last of its first seeds; the sampler is told then.
         """
         this = self._trials[trial]
+        new = seed not in this.seeds
         this.seeds[seed] = objectives
         if seed in this.running:
             this.running.remove(seed)
             self._running -= 1
-        if this.told or any(first not in this.seeds for first in range(self._first)):
-            return False
-        this.told = True
-        return True
+        return new and seed < self._first and all(n in this.seeds for n in range(self._first))
 
     def ended(self, trial: int, seeds: Iterable[int]) -> None:
         """Note that whatever ran these seeds is gone; those without a row are wanted again.

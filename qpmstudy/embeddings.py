@@ -3,7 +3,7 @@
 Symbols: N images, P patches on a rows x cols grid, D channels, C classes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -66,10 +66,7 @@ class Embeddings:
 
     def held_out_splits(self) -> tuple[str, ...]:
         """Return the names of the splits that are not for training, "test" first."""
-        names = sorted(
-            set(self.splits.tolist()) - {"train"}, key=lambda name: (name != "test", name)
-        )
-        return tuple(names)
+        return held_out(set(self.splits.tolist()))
 
     def tokens_shape(self, cls: bool = False) -> tuple[int, int]:
         """Return (T, D), the shape of what `tokens` gives for one image."""
@@ -130,6 +127,11 @@ class Embeddings:
         if cls:
             rows[:, -1] = self.cls[index]
         return out
+
+
+def held_out(splits: Iterable[str]) -> tuple[str, ...]:
+    """Return which of these splits are not for training, "test" first."""
+    return tuple(sorted(set(splits) - {"train"}, key=lambda name: (name != "test", name)))
 
 
 def stratified_split(

@@ -102,27 +102,39 @@ class ResultTable:
         """Return the file of one row."""
         return self.directory / f"trial-{trial:05d}-seed-{seed:03d}.parquet"
 
-    def commit(self, row: Row, row_schema: pa.Schema) -> None:
+    def commit(self, row: Row, row_schema: pa.Schema) -> dict[str, Any]:
         """Write one row, replacing the row of the same trial and seed if there is one.
 
-        Columns that `row` lacks become null; one that the schema lacks is our own bug.
+        Columns that `row` lacks become null; one that the schema lacks is our own bug. Returns
+        the row as it will be read.
         """
         unknown = set(row) - set(row_schema.names)
         assert not unknown, f"columns outside the schema: {sorted(unknown)}"
         table = pa.Table.from_pylist([dict(row)], schema=row_schema)
-        table = table.replace_schema_metadata({_CHECKSUM: _checksum(table.to_pylist()[0])})
+        whole: dict[str, Any] = table.to_pylist()[0]
+        table = table.replace_schema_metadata({_CHECKSUM: _checksum(whole)})
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink)
         write_bytes(self.path(row["trial"], row["seed"]), sink.getvalue().to_pybytes())
+        return whole
 
-    def rows(self, trial: int | None = None) -> list[dict[str, Any]]:
-        """Return all rows, or those of one trial, ordered by trial and seed.
+    def rows(self) -> list[dict[str, Any]]:
+        """Return all rows, ordered by trial and seed.
 
         Raises:
             DataError: a file is damaged; it is named, and deleting it lets the study redo it.
         """
-        found = [self._read(path) for path in self._paths("*" if trial is None else f"{trial:05d}")]
+        found = [self._read(path) for path in self._paths()]
         return sorted(found, key=lambda row: (row["trial"], row["seed"]))
+
+    def of_seeds(self, trial: int, seeds: Iterable[int]) -> list[dict[str, Any]]:
+        """Return the rows of a trial's seeds that there are, whatever the number of others.
+
+        Raises:
+            DataError: a file is damaged.
+        """
+        paths = (self.path(trial, seed) for seed in seeds)
+        return [self._read(path) for path in paths if path.exists()]
 
     def intact_rows(self) -> list[dict[str, Any]]:
         """Return all rows that are intact, ordered by trial and seed.
@@ -130,7 +142,7 @@ class ResultTable:
         Damaged files are named in a warning and removed: their rows are made anew.
         """
         found = []
-        for path in self._paths("*"):
+        for path in self._paths():
             try:
                 found.append(self._read(path))
             except DataError as error:
@@ -138,8 +150,8 @@ class ResultTable:
                 path.unlink()
         return sorted(found, key=lambda row: (row["trial"], row["seed"]))
 
-    def _paths(self, trial: str) -> list[Path]:
-        return sorted(self.directory.glob(f"trial-{trial}-seed-*.parquet"))
+    def _paths(self) -> list[Path]:
+        return sorted(self.directory.glob("trial-*-seed-*.parquet"))
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:

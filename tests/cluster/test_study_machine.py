@@ -91,7 +91,7 @@ def test_a_study_cut_off_at_any_moment_goes_on_from_its_rows(
     machine = StudyMachine(seeds, trials - len(dealt))
     for trial in sorted(dealt):
         rows = {s: values for (t, s), values in first.rows.items() if t == trial}
-        machine.known(trial, rows, told=trial in first.told)
+        machine.known(trial, rows)
     stored = set(first.stored)
     second = Simulation(machine, {"CPU": 2}, ONE_POOL, shared_front, stored=stored)
     second._trials = iter(range(len(dealt), trials))  # type: ignore[assignment]

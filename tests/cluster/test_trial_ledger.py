@@ -7,7 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from cluster.plan import Job, reconcile, settle
+from cluster.plan import Plan, reconcile, settle
+from cluster.study_machine import Deal, Start
 from cluster.trial_ledger import TrialLedger
 from qpmstudy.config import flatten
 from qpmstudy.errors import DataError
@@ -108,10 +109,19 @@ def test_an_objective_that_is_no_number_is_a_failure_not_a_zombie(tmp_path: Path
     assert ledger.tell(good.number, [0.9, 0.9])  # told again after a crash: stays as it was
 
 
+def left(plan: Plan) -> list[Start]:
+    """Return what a plan's machine starts before it deals anew."""
+    starts: list[Start] = []
+    while isinstance(command := plan.machine.next(0), Start):
+        starts.append(command)
+    assert command == Deal()
+    return starts
+
+
 def test_the_plan_is_what_has_no_row_yet(tmp_path: Path) -> None:
     study, table = spec(), ResultTable(tmp_path / "results")
     ledger = TrialLedger(tmp_path / "ledger", study)
-    told, committed, half, empty = (ledger.deal() for _ in range(4))
+    told, committed, half, _ = (ledger.deal() for _ in range(4))
     for seed in (0, 1):
         commit(table, study, told, seed)
         commit(table, study, committed, seed)
@@ -120,8 +130,8 @@ def test_the_plan_is_what_has_no_row_yet(tmp_path: Path) -> None:
 
     plan = reconcile(study, ledger, table)
 
-    assert plan.unfinished == [Job(2, half.chosen, (0,)), Job(3, empty.chosen, (0, 1))]
-    assert (plan.undealt, plan.complete, plan.jobs) == (2, 2, 4)
+    assert left(plan) == [Start(2, (0,)), Start(3, (0, 1))]
+    assert (plan.machine.undealt, plan.complete) == (2, 2)
     running = [trial.number for trial in ledger.trials() if trial.running]
     assert running == [2, 3]  # the one that was committed but not told has been told
 
@@ -131,7 +141,7 @@ def test_a_row_of_another_configuration_does_not_count(tmp_path: Path) -> None:
     ledger = TrialLedger(tmp_path / "ledger", study)
     trial = ledger.deal()
     commit(table, study, trial, 0, **{"finetune.l1_fm": 3.0})
-    assert reconcile(study, ledger, table).unfinished == [Job(0, trial.chosen, (0,))]
+    assert left(reconcile(study, ledger, table)) == [Start(0, (0,))]
 
 
 def test_a_damaged_row_is_made_again(tmp_path: Path) -> None:
@@ -142,7 +152,7 @@ def test_a_damaged_row_is_made_again(tmp_path: Path) -> None:
     ledger.tell(trial.number, [0.5, 0.8])
     path = table.path(0, 0)
     path.write_bytes(path.read_bytes()[:-20])
-    assert reconcile(study, ledger, table).unfinished == [Job(0, trial.chosen, (0,))]
+    assert left(reconcile(study, ledger, table)) == [Start(0, (0,))]
     assert not path.exists()
 
 
@@ -153,7 +163,7 @@ def test_more_seeds_extend_trials_that_were_told(tmp_path: Path) -> None:
     commit(table, study, trial, 0)
     ledger.tell(trial.number, [0.5, 0.8])
     plan = reconcile(study.model_copy(update={"seeds": 3}), ledger, table)
-    assert plan.unfinished == [Job(0, trial.chosen, (1, 2))]
+    assert left(plan) == [Start(0, (1, 2))]
 
 
 def test_failed_rows_are_final_unless_retried(tmp_path: Path) -> None:
@@ -162,10 +172,11 @@ def test_failed_rows_are_final_unless_retried(tmp_path: Path) -> None:
     trial = ledger.deal()
     commit(table, study, trial, 0)
     commit(table, study, trial, 1, status="FAIL", error="boom", accuracy=None)
-    assert reconcile(study, ledger, table).unfinished == []
+    assert left(reconcile(study, ledger, table)) == []
     assert not ledger.trials()[0].running
     again = reconcile(study, ledger, table, retry_failed=True)
-    assert again.unfinished == [Job(0, trial.chosen, (1,))]
+    assert left(again) == [Start(0, (1,))]
+    assert [row["seed"] for row in again.stale] == [1]
 
 
 def test_the_objective_is_the_mean_over_seeds(tmp_path: Path) -> None:
@@ -174,6 +185,6 @@ def test_the_objective_is_the_mean_over_seeds(tmp_path: Path) -> None:
     trial = ledger.deal()
     for seed in (0, 1):
         commit(table, study, trial, seed)
-    assert settle(study, ledger, trial, table.rows())
+    settle(study, ledger, trial.number, table.rows())
     (frozen,) = ledger._study.trials
     assert frozen.values == pytest.approx([0.55, 0.8])

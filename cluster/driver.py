@@ -1,0 +1,157 @@
+"""One launch of a study: it carries out what the machine decides, and keeps the books.
+
+Here a row is told to the ledger, a trial shown, a configuration dealt. Which process computes a
+stage is another's business (`tune_run`): a trial whose stages are all stored needs none, and its
+rows are committed on the spot.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cluster.plan import Plan, objectives, settle
+from cluster.replicate import StudyContext, run_trial
+from cluster.reporter import Reporter, best_so_far, trial_line
+from cluster.running_front import RunningFront
+from cluster.stage_source import StoredSource
+from cluster.study_machine import Deal, Finish, Start, Wait
+from cluster.trial_ledger import TrialLedger
+from qpmstudy.config import PipelineConfig, contradictions, with_values
+from storage.results import Row
+from storage.study import StudySpec
+from storage.study.space import settings
+from storage.summary import summarise
+
+logger = logging.getLogger(__name__)
+
+STARTING = 5.0
+"""Seconds after its start in which a replicate may not have asked for a stage yet."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One trial and the seeds of it that are to be computed."""
+
+    number: int
+    chosen: Mapping[str, Any]
+    seeds: tuple[int, ...]
+
+
+@dataclass
+class StudyDriver:
+    """The books of a launch. Not for threads: who carries jobs out asks and reports in turn.
+
+    Attributes:
+        spec: the study.
+        ledger: of trials.
+        context: what every trial has in common.
+        plan: what earlier launches left.
+        reporter: told of every trial that ends.
+        left: words on the time left, asked for each line.
+    """
+
+    spec: StudySpec
+    ledger: TrialLedger
+    context: StudyContext
+    plan: Plan
+    reporter: Reporter
+    left: Callable[[], str] = lambda: ""
+    ended: int = 0  # trials, in this launch
+    _chosen: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    _rows: dict[int, list[Row]] = field(default_factory=dict)  # of trials that are not told yet
+    _starts: deque[tuple[float, int]] = field(default_factory=deque)
+    _ready: Job | None = None  # asked for before anyone could carry it out
+
+    def __post_init__(self) -> None:
+        self._chosen = {trial.number: trial.chosen for trial in self.plan.trials}
+        self.jobs = self.spec.configurations - self.plan.complete
+        self._stored = StoredSource(self.context.storage.artifacts)
+        self.front = RunningFront(self.spec, summarise(self.plan.rows, self.spec))
+        for row in self.plan.rows:
+            self._rows.setdefault(row["trial"], []).append(row)
+
+    @property
+    def running(self) -> int:
+        """Return how many replicates are being computed."""
+        return self.plan.machine.running
+
+    @property
+    def fresh(self) -> int:
+        """Return how many replicates started so recently that they may not have asked yet."""
+        while self._starts and self._starts[0][0] < time.monotonic() - STARTING:
+            self._starts.popleft()
+        return sum(count for _, count in self._starts)
+
+    def has_job(self) -> bool:
+        """Return whether there is anything to compute, after committing all that is stored."""
+        self._ready = self._ready or self.next_job()
+        return self._ready is not None
+
+    def next_job(self, room: Callable[[], bool] = lambda: True) -> Job | None:
+        """Return what to compute next; None if nothing can be started now.
+
+        Trials whose stages are stored are committed on the way.
+        """
+        if self._ready is not None:
+            job, self._ready = self._ready, None
+            return job
+        machine = self.plan.machine
+        while True:
+            command = machine.next(time.monotonic(), room())
+            if isinstance(command, Wait | Finish):
+                return None
+            if isinstance(command, Deal):
+                dealt = self.ledger.deal()
+                self._chosen[dealt.number] = dealt.chosen
+                machine.dealt(dealt.number)
+            else:
+                job = self._without_stored(command)
+                if job.seeds:
+                    self._starts.append((time.monotonic(), len(job.seeds)))
+                    return job
+
+    def gone(self, job: Job) -> None:
+        """Note that whoever carried out a job is gone: enter its rows; what lacks one is left."""
+        rows = self.context.folder.results.of_seeds(job.number, job.seeds)
+        self._enter([row for row in rows if row not in self.plan.stale])
+        self.plan.machine.ended(job.number, job.seeds)
+
+    def _without_stored(self, start: Start) -> Job:
+        """Commit the seeds whose stages are all stored; return the others."""
+        chosen = self._chosen[start.trial]
+        config = with_values(self.spec.pipeline, settings(self.spec.parameters, chosen))
+        stored = [seed for seed in start.seeds if self._is_stored(config, seed)]
+        if stored:
+            rows = asyncio.run(run_trial(self.context, self._stored, start.trial, config, stored))
+            self._enter(rows)
+        rest = tuple(seed for seed in start.seeds if seed not in stored)
+        return Job(start.trial, chosen, rest)
+
+    def _is_stored(self, config: PipelineConfig, seed: int) -> bool:
+        # what contradicts itself has no stages: its row says so, and needs nothing
+        return bool(contradictions(config)) or self._stored.has(self.context.keys(config, seed))
+
+    def _enter(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            trial = row["trial"]
+            mine = self._rows.setdefault(trial, [])
+            mine[:] = [*(one for one in mine if one["seed"] != row["seed"]), row]
+            complete = self.plan.machine.row(trial, row["seed"], objectives(row, self.spec))
+            if complete:
+                settle(self.spec, self.ledger, trial, mine)
+                self._show(trial, mine)
+
+    def _show(self, trial: int, rows: Sequence[Row]) -> None:
+        self.ended += 1
+        (this,) = summarise(rows, self.spec)
+        line = trial_line(self.front.enter(this), self.spec)
+        self.reporter.line(f"[{self.ended}/{self.jobs}] {line}{self.left()}")
+        logger.info(line)
+
+    def best(self) -> str:
+        """Return the ends of the front so far in words."""
+        return best_so_far(self.front.members, self.spec)
