@@ -41,6 +41,15 @@ def root_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def embeddings_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --embeddings, where the stores of embeddings are kept if not below the root."""
+    return click.option(
+        "--embeddings",
+        envvar="QPMSTUDY_EMBEDDINGS",
+        help="Folder or URL (s3://...) of the embeddings.  [default: ROOT/_embeddings]",
+    )(command)
+
+
 def told(command: Callable[..., Any]) -> Callable[..., Any]:
     """Turn our errors into one message and an exit code: 2 for usage, 1 for everything else."""
 
@@ -58,11 +67,12 @@ def told(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def storage_root(path: Path) -> StorageRoot:
-    """Return the storage root at a path."""
+def storage_root(path: Path, embeddings: str | None = None) -> StorageRoot:
+    """Return the storage root at a path, and with it where its embeddings are kept."""
     from storage.layout import StorageRoot
+    from storage.places import place
 
-    return StorageRoot(path)
+    return StorageRoot(path, place(embeddings) if embeddings else None)
 
 
 def console(stderr: bool = False) -> Console:
@@ -96,11 +106,19 @@ def study() -> None:
 @study.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @root_option
+@embeddings_option
 @click.option("--extend", is_flag=True, help="Allow more trials or seeds than launched before.")
 @click.option("--retry-failed", is_flag=True, help="Run seeds that failed before once more.")
 @click.option("-v", "--verbose", is_flag=True, help="Show what Ray and Tune say, too.")
 @told
-def launch(file: Path, root: Path, extend: bool, retry_failed: bool, verbose: bool) -> None:
+def launch(
+    file: Path,
+    root: Path,
+    embeddings: str | None,
+    extend: bool,
+    retry_failed: bool,
+    verbose: bool,
+) -> None:
     """Run the study that FILE describes, or go on where it was.
 
     Every configuration runs once for each seed: dense, select, finetune, evaluate. A stage that
@@ -116,7 +134,7 @@ def launch(file: Path, root: Path, extend: bool, retry_failed: bool, verbose: bo
     from storage.study import load_study
 
     spec = load_study(file)
-    storage = storage_root(root)
+    storage = storage_root(root, embeddings)
     screen = console()
     with quiet(storage.study(spec.name).log, verbose):
         outcome = run(spec, storage, Reporter(screen), extend, retry_failed, verbose)
@@ -237,14 +255,26 @@ def export(name: str, root: Path, out: Path, trials: tuple[int, ...]) -> None:
 @click.option("--workers", type=click.IntRange(min=0), help="Processes that decode images.")
 @click.option("--skip-broken", is_flag=True, help="Leave out images that cannot be decoded.")
 @click.option("--force", is_flag=True, help="Replace a store that is there.")
-@click.option("--list", "show_list", is_flag=True, help="Only list the stores under the root.")
+@click.option("--ray", "on_ray", is_flag=True, help="Spread over a Ray cluster, or this machine.")
+@click.option("--list", "show_list", is_flag=True, help="Only list the stores there are.")
 @click.option("--verify", is_flag=True, help="Only compare stores with their checksums.")
 @root_option
+@embeddings_option
 @told
-def embed(root: Path, show_list: bool, verify: bool, **options: Any) -> None:
+def embed(
+    root: Path,
+    embeddings: str | None,
+    on_ray: bool,
+    show_list: bool,
+    verify: bool,
+    **options: Any,
+) -> None:
     """Compute frozen embeddings once, into a Zarr store that every study shares.
 
-    Stopped at any moment, it goes on from the last finished shard.
+    Stopped at any moment, it goes on with the shards that are missing.
+
+    With --ray each shard is a task: of the cluster that RAY_ADDRESS names, whose nodes must see
+    images, weights and store under the same paths, or of this machine.
 
     \b
     Datasets: birds (synthetic, made on first use; also birds-full, birds-small, birds-smoke,
@@ -254,20 +284,25 @@ def embed(root: Path, show_list: bool, verify: bool, **options: Any) -> None:
       dinov3-vitb16 and their other sizes. Options stand behind the name:
       dinov2-vitb14-reg@layer=11,norm=no,size=448,precision=bfloat16
     """
+    storage = storage_root(root, embeddings)
     if show_list or verify:
         from storage.inventory import listing, verify_lines
 
         if show_list:
-            click.echo("\n".join(listing(storage_root(root))))
+            click.echo("\n".join(listing(storage)))
         if verify:
-            lines, whole = verify_lines(storage_root(root), options["dataset"], options["backbone"])
+            lines, whole = verify_lines(storage, options["dataset"], options["backbone"])
             click.echo("\n".join(lines), err=not whole)
             sys.exit(0 if whole else 1)
         return
     from cluster.reporter import Reporter
     from storage.prepare import embed_named, summary
 
-    store = embed_named(storage_root(root), Reporter(console()).phase, **options)
+    if on_ray:
+        from cluster.embedding import fill_on_ray
+
+        options["fill"] = fill_on_ray(options["weights"])
+    store = embed_named(storage, Reporter(console()).phase, **options)
     click.echo("\n".join(summary(store)))
 
 

@@ -5,13 +5,13 @@ Every shard is the result of a task, so that Ray can read it again if its node i
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import ray
 
 from qpmstudy.embeddings import Embeddings
 from storage.embeddings import open_store
+from storage.places import Place, absolute
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,16 @@ class SharedEmbeddings:
 
 
 @ray.remote(num_cpus=0)
-def _load_shard(path: str, dataset: str, backbone: str, shard: int) -> np.ndarray:
-    return open_store(Path(path), dataset, backbone).read_shard(shard)
+def _load_shard(path: Place, dataset: str, backbone: str, shard: int) -> np.ndarray:
+    return open_store(path, dataset, backbone).read_shard(shard)
 
 
 @ray.remote(num_cpus=0)
-def _load_without_patches(path: str, dataset: str, backbone: str) -> Embeddings:
-    return open_store(Path(path), dataset, backbone).read_without_patches()
+def _load_without_patches(path: Place, dataset: str, backbone: str) -> Embeddings:
+    return open_store(path, dataset, backbone).read_without_patches()
 
 
-def share(path: Path, dataset: str, backbone: str) -> SharedEmbeddings:
+def share(path: Place, dataset: str, backbone: str) -> SharedEmbeddings:
     """Start loading a complete store; returns at once.
 
     Raises:
@@ -48,7 +48,7 @@ def share(path: Path, dataset: str, backbone: str) -> SharedEmbeddings:
     """
     store = open_store(path, dataset, backbone)
     light = store.read_without_patches()
-    where = (str(path.resolve()), dataset, backbone)
+    where = (absolute(path), dataset, backbone)
     return SharedEmbeddings(
         fingerprint=store.fingerprint,
         held_out=light.held_out_splits(),

@@ -17,7 +17,7 @@ import killed_extraction
 from dataset_layouts import make_aircraft, make_cars, make_cub, make_folder
 from qpmstudy.backbones import open_backbone
 from qpmstudy.datasets import ImageDataset, open_dataset
-from qpmstudy.errors import DataError
+from qpmstudy.errors import DataError, StoreError
 from qpmstudy.masks import mask_to_grid
 from storage import loading, new_store
 from storage.embeddings import EmbeddingStore, is_complete, open_group, open_store
@@ -184,7 +184,7 @@ def test_what_a_killed_writer_left_is_removed(
 def test_one_process_writes_a_store(pictures: ImageDataset, toy: Make, tmp_path: Path) -> None:
     with (tmp_path / ".s.lock").open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(DataError, match=r"Another process is writing .*/s: wait for it"):
+        with pytest.raises(StoreError, match=r"Another process is writing .*/s: wait for it"):
             extract(pictures, toy(), tmp_path / "s")
     assert extract(pictures, toy(), tmp_path / "s").shards == 1
 

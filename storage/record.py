@@ -1,0 +1,143 @@
+"""What an unfinished store knows of its shards, and how it becomes a finished one.
+
+    written (S, 3, 32) uint8, each row a file or object of its own:
+        SHA-256 of shard s of patches | of its rows of cls and masks | the store's fingerprint
+
+A row is zeros until its shard is written, so that shards may be finished in any order, by any
+process; a row of another fingerprint, left by whoever wrote another store here, counts as zeros.
+At the end the checksums go into the attributes together with `complete`, in one write of one
+object, and the array is removed: a finished store does not show how it came about.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import zarr
+from jaxtyping import Float16, UInt8
+from numpy.typing import NDArray
+
+from qpmstudy.errors import DataError, StoreError
+from storage.embeddings import (
+    RECORD,
+    array_of,
+    attributes_checksum,
+    checksum,
+    is_finished,
+    read_array,
+    read_light,
+    written_shards,
+)
+from storage.places import named, reached
+
+
+class Digests(NamedTuple):
+    """SHA-256 of a shard of patches, and of its rows of what lies beside them, in hexadecimal."""
+
+    patches: str
+    light: str
+
+
+def digests(
+    patches: Float16[np.ndarray, "n P D"],
+    cls: Float16[np.ndarray, "n D"],
+    masks: UInt8[np.ndarray, "n P"] | None,
+) -> Digests:
+    """Return what is recorded of a shard."""
+    return Digests(checksum([patches]), checksum([cls] if masks is None else [cls, masks]))
+
+
+def new_record(group: zarr.Group, shards: int) -> None:
+    """Create the record of a store that has no shard yet."""
+    group.create_array(
+        RECORD, shape=(shards, 3, 32), chunks=(1, 3, 32), dtype="uint8", compressors=None
+    )
+
+
+def note(group: zarr.Group, shard: int, found: Digests) -> None:
+    """Record that a shard is written: from now on it counts.
+
+    Raises:
+        StoreError: the URL cannot be reached.
+    """
+    row = b"".join(map(bytes.fromhex, (*found, str(group.attrs["fingerprint"]))))
+    with reached(group):
+        array_of(group, RECORD)[shard] = np.frombuffer(row, np.uint8).reshape(3, 32)
+
+
+def missing(group: zarr.Group) -> list[int]:
+    """Return the shards that are not written yet.
+
+    Raises:
+        DataError: the record is damaged.
+        StoreError: the URL cannot be reached.
+    """
+    written = written_shards(group)
+    return [shard for shard in range(array_of(group, RECORD).shape[0]) if shard not in written]
+
+
+def finish(group: zarr.Group, read_back: bool) -> None:
+    """Mark a store complete whose shards are all recorded.
+
+    Args:
+        group: the store.
+        read_back: read every shard once more: another process may have written it meanwhile.
+
+    Raises:
+        StoreError: a shard is not what was recorded. It is forgotten, so that it will be
+            computed again; or the URL cannot be reached.
+    """
+    record = read_array(group, RECORD)
+    light = read_light(group)
+    unsound = [
+        shard
+        for shard, row in enumerate(record)
+        if not _light_is_sound(group, light, shard, row) or (read_back and not _sound(group, shard))
+    ]
+    if unsound:
+        with reached(group):
+            for shard in unsound:
+                array_of(group, RECORD)[shard] = 0
+        raise StoreError(
+            f"The embeddings at {named(group)} are not complete: shards {unsound} are not what was "
+            "written there. Another process writes them, too, or the storage loses data. Run the "
+            "same command again, alone: it computes these shards once more."
+        )
+    attributes: dict[str, Any] = {
+        **group.attrs,
+        "patches_sha256": [row[0].tobytes().hex() for row in record],
+        "light_sha256": checksum(light.values()),
+        "complete": True,
+    }
+    with reached(group):
+        group.update_attributes(  # one write; `attrs.update` would be one for each of them
+            {**attributes, "attributes_sha256": attributes_checksum(attributes)}
+        )
+
+
+def forget_record(group: zarr.Group) -> None:
+    """Remove the record of a store that is complete."""
+    with reached(group):
+        if is_finished(group) and RECORD in group:
+            del group[RECORD]
+
+
+def _light_is_sound(
+    group: zarr.Group, light: dict[str, NDArray[Any]], shard: int, row: UInt8[np.ndarray, "3 32"]
+) -> bool:
+    rows = _rows(group, shard)
+    found = checksum([light[name][rows] for name in ("cls", "masks") if name in light])
+    recorded: str = row[1].tobytes().hex()
+    return found == recorded
+
+
+def _sound(group: zarr.Group, shard: int) -> bool:
+    try:
+        found = checksum([read_array(group, "patches", _rows(group, shard))])
+    except DataError:
+        return False
+    return found == written_shards(group).get(shard)
+
+
+def _rows(group: zarr.Group, shard: int) -> slice:
+    step: Any = group.attrs["shard_rows"]
+    return slice(shard * step, (shard + 1) * step)
