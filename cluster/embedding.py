@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cluster.session import ray_session  # before ray: it reads its environment when imported
-import ray  # isort: skip
+# Before ray: it reads its environment when it is imported.
+from cluster.session import ray_session  # isort: skip
+import ray
 import torch
 from ray.exceptions import RayError, RayTaskError
 

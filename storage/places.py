@@ -9,7 +9,7 @@ AWS_ENDPOINT_URL, ~/.aws, FSSPEC_S3_*.
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import zarr
 from fsspec import filesystem
 from fsspec.core import url_to_fs
+from zarr.errors import NodeNotFoundError
 from zarr.storage import FsspecStore
 
 from qpmstudy.errors import ConfigError, NotInstalledError, QpmStudyError, StoreError
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)")
 FRESH = {"use_listings_cache": False}
 """Other processes write, too: a listing is never taken from memory."""
+
+SENSELESS = (NodeNotFoundError, KeyError, ValueError, RuntimeError)
+"""What Zarr raises of a group that is not there, and of metadata, checksums or compressed data that
+are damaged."""
 
 
 @dataclass(frozen=True)
@@ -95,15 +100,15 @@ def place(text: str) -> Place:
 def reached(where: Place | zarr.Group) -> Iterator[None]:
     """Turn what the backend of a URL raises, each its own kind, into one error for people.
 
-    Missing objects and content that makes no sense are left to the caller, and so is all that
-    a local folder raises.
+    Groups that are not there and content that makes no sense are left to the caller, and so is
+    all that a local folder raises.
 
     Raises:
         StoreError: network, rights or keys do not allow what was tried.
     """
     try:
         yield
-    except (QpmStudyError, FileNotFoundError, KeyError, ValueError):
+    except (QpmStudyError, *SENSELESS):
         raise
     except Exception as error:
         if isinstance(where, Path) or not (isinstance(where, Remote) or is_remote(where)):
@@ -195,14 +200,14 @@ def _folders(system: "AbstractFileSystem", path: str) -> list[str]:
 
 def read_note(where: Place) -> str | None:
     """Return the text of a small file; None if there is none."""
-    try:
-        if isinstance(where, Path):
-            return where.read_text(encoding="utf-8")
-        with reached(where):
-            system, path = where.opened()
+    if isinstance(where, Path):
+        return where.read_text(encoding="utf-8") if where.exists() else None
+    with reached(where):
+        system, path = where.opened()
+        try:
             return bytes(system.cat_file(path)).decode()
-    except FileNotFoundError:
-        return None
+        except FileNotFoundError:
+            return None
 
 
 def write_note(where: Place, text: str) -> None:
@@ -215,12 +220,11 @@ def write_note(where: Place, text: str) -> None:
         system.pipe_file(path, text.encode())
 
 
-def remove_note(where: Place) -> None:
-    """Remove a small file, if it is there."""
+def remove_file(where: Place) -> None:
+    """Remove a file or object, if it is there."""
     if isinstance(where, Path):
         where.unlink(missing_ok=True)
         return
-    with reached(where):
+    with reached(where), suppress(FileNotFoundError):
         system, path = where.opened()
-        if system.exists(path):
-            system.rm_file(path)
+        system.rm_file(path)

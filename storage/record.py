@@ -9,12 +9,12 @@ At the end the checksums go into the attributes together with `complete`, in one
 object, and the array is removed: a finished store does not show how it came about.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import zarr
 from jaxtyping import Float16, UInt8
-from numpy.typing import NDArray
 
 from qpmstudy.errors import DataError, StoreError
 from storage.embeddings import (
@@ -87,11 +87,12 @@ def finish(group: zarr.Group, read_back: bool) -> None:
             computed again; or the URL cannot be reached.
     """
     record = read_array(group, RECORD)
-    light = read_light(group)
+    names = ["cls", "masks"] if group.attrs["has_masks"] else ["cls"]
     unsound = [
         shard
-        for shard, row in enumerate(record)
-        if not _light_is_sound(group, light, shard, row) or (read_back and not _sound(group, shard))
+        for shard, (patches, light, _) in enumerate(record)
+        if not _sound(group, names, shard, light)
+        or (read_back and not _sound(group, ["patches"], shard, patches))
     ]
     if unsound:
         with reached(group):
@@ -105,7 +106,7 @@ def finish(group: zarr.Group, read_back: bool) -> None:
     attributes: dict[str, Any] = {
         **group.attrs,
         "patches_sha256": [row[0].tobytes().hex() for row in record],
-        "light_sha256": checksum(light.values()),
+        "light_sha256": checksum(read_light(group).values()),
         "complete": True,
     }
     with reached(group):
@@ -121,23 +122,14 @@ def forget_record(group: zarr.Group) -> None:
             del group[RECORD]
 
 
-def _light_is_sound(
-    group: zarr.Group, light: dict[str, NDArray[Any]], shard: int, row: UInt8[np.ndarray, "3 32"]
+def _sound(
+    group: zarr.Group, names: Sequence[str], shard: int, recorded: UInt8[np.ndarray, "32"]
 ) -> bool:
-    rows = _rows(group, shard)
-    found = checksum([light[name][rows] for name in ("cls", "masks") if name in light])
-    recorded: str = row[1].tobytes().hex()
-    return found == recorded
-
-
-def _sound(group: zarr.Group, shard: int) -> bool:
+    """Return whether rows of these arrays are what was recorded of a shard."""
+    step: Any = group.attrs["shard_rows"]
+    rows = slice(shard * step, (shard + 1) * step)
     try:
-        found = checksum([read_array(group, "patches", _rows(group, shard))])
+        found = checksum([read_array(group, name, rows) for name in names])
     except DataError:
         return False
-    return found == written_shards(group).get(shard)
-
-
-def _rows(group: zarr.Group, shard: int) -> slice:
-    step: Any = group.attrs["shard_rows"]
-    return slice(shard * step, (shard + 1) * step)
+    return found == bytes(recorded).hex()

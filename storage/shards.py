@@ -20,7 +20,7 @@ from qpmstudy.datasets import ImageDataset
 from storage.embeddings import array_of
 from storage.half import half
 from storage.loading import Loaded, loaded
-from storage.places import Place, reached
+from storage.places import Place, reached, remove_file
 from storage.record import Digests, digests
 
 Done = Callable[[int, Digests], None]
@@ -112,7 +112,7 @@ def fill_here(work: Work, done: Done, embedded: Embedded) -> None:
                 embedded(len(batch))
             if writing is not None:
                 writing.result()  # two shards are in memory, never more
-            writing = writer.submit(_write, work.group, filled, done)
+            writing = writer.submit(_write, work, filled, done)
         if writing is not None:
             writing.result()
 
@@ -137,9 +137,11 @@ def _tokens(
     return half(patches, ids, backbone.name), half(cls, ids, backbone.name)
 
 
-def _write(group: zarr.Group, shard: _Shard, done: Done) -> None:
+def _write(work: Work, shard: _Shard, done: Done) -> None:
     """Write the rows of a shard, whole objects that no other shard shares, and then say so."""
-    rows = slice(shard.rows.start, shard.rows.stop)
+    group, rows = work.group, slice(shard.rows.start, shard.rows.stop)
+    # Zarr reads a shard that is there before it writes it, and a damaged one cannot be read.
+    remove_file(work.place / f"patches/c/{shard.number}/0/0")
     with reached(group):
         array_of(group, "patches")[rows] = shard.patches
         array_of(group, "cls")[rows] = shard.cls

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from qpmstudy.errors import StoreError
-from storage.places import Place, read_note, remove_note, write_note
+from storage.places import Place, read_note, remove_file, write_note
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def only_writer(where: Place) -> Iterator[Writer]:
         writer = Writer(where, text, locked)
         yield writer
         if read_note(_mark(where)) == text:
-            remove_note(_mark(where))
+            remove_file(_mark(where))
 
 
 def _mark(where: Place) -> Place:
