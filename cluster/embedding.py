@@ -10,7 +10,7 @@ system that all nodes share, or, the store, behind a URL.
 
 import functools
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,8 @@ def _spread(work: Work, job: Job, done: Done, embedded: Embedded) -> None:
         QpmStudyError: as the task raised it, or WorkerError: too many workers were lost.
     """
     shared = ray.put(job)
-    task = embed_shard.options(**_resources(job.backbone))
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    task = embed_shard.options(**share_of(nodes, job.backbone))
     waiting = list(reversed(work.shards))
     running: dict[Any, int] = {}
     try:
@@ -121,13 +122,16 @@ def _result(ready: Any) -> Digests:
     return found
 
 
-def _resources(backbone: str) -> Mapping[str, float]:
-    """Return what a task reserves: a CPU, and with a network a share of a GPU if there are any."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    shares = [node["CPU"] // node["GPU"] for node in nodes if node.get("GPU") and node.get("CPU")]
-    if not shares or split_name(backbone)[0] not in CATALOGUE:
+def share_of(nodes: Sequence[Mapping[str, float]], backbone: str) -> dict[str, float]:
+    """Return what a task reserves, given the resources of every node.
+
+    A CPU, and for a network a share of a GPU, if there are any: a `SHARERS`th, or more where a
+    node has fewer CPUs for each of its GPUs.
+    """
+    sharers = [int(node.get("CPU", 0) // node["GPU"]) for node in nodes if node.get("GPU")]
+    if not sharers or split_name(backbone)[0] not in CATALOGUE:
         return {"num_cpus": 1}
-    return {"num_cpus": 1, "num_gpus": 1 / min(SHARERS, max(1, int(min(shares))))}
+    return {"num_cpus": 1, "num_gpus": 1 / max(1, min(SHARERS, *sharers))}
 
 
 @ray.remote(max_retries=RETRIES)

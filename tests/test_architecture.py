@@ -39,6 +39,7 @@ AT_HOME = {
     "gurobipy": {"qpmstudy/selection/gurobi.py", "qpmstudy/selection/gurobi_environment.py"},
     "highspy": {"qpmstudy/selection/highs.py"},
     "timm": {"qpmstudy/backbones/networks.py"},
+    "fsspec": {"storage/places.py"},
 }
 """Packages that only these files import: what needs none of them runs without them."""
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 import killed_on_ray
 from cli import main
-from cluster.embedding import fill_on_ray
+from cluster.embedding import fill_on_ray, share_of
 from cluster.shared_embeddings import share
 from content import content
 from dataset_layouts import make_folder
@@ -87,6 +87,23 @@ def workers_of(name: str) -> list[psutil.Process]:
         for process in psutil.process_iter(["cmdline"])
         if " ".join(process.info["cmdline"] or []).startswith(f"ray::{name}")
     ]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "backbone", "gpus"),
+    [
+        ([{"CPU": 8.0}], "dino-vits16", None),
+        ([{"CPU": 8.0, "GPU": 1.0}], "pixels", None),  # it computes nothing
+        ([{"CPU": 8.0, "GPU": 1.0}, {"CPU": 4.0}], "dino-vits16@layer=11", 1 / 4),
+        ([{"CPU": 64.0, "GPU": 8.0}, {"CPU": 4.0, "GPU": 2.0}], "resnet50", 1 / 2),
+        ([{"CPU": 2.0, "GPU": 4.0}], "dinov2-vitb14-reg", 1),
+    ],
+)
+def test_networks_share_gpus(
+    nodes: list[dict[str, float]], backbone: str, gpus: float | None
+) -> None:
+    expected = {"num_cpus": 1} if gpus is None else {"num_cpus": 1, "num_gpus": gpus}
+    assert share_of(nodes, backbone) == expected
 
 
 def test_the_command_embeds_on_the_cluster_into_a_bucket(
