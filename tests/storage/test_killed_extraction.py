@@ -54,8 +54,8 @@ def state(where: Place) -> tuple[set[int], bool]:
     return set(EmbeddingStore(where, group).checksums), is_finished(group)
 
 
-def killed(whole: Uninterrupted, where: Place, workers: int, seconds: float) -> None:
-    """Kill an extraction so long after it began; with workers, after its first shard."""
+def killed(whole: Uninterrupted, where: Place, workers: int, shards: float) -> None:
+    """Kill an extraction at the moment at which it has written so many shards."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["killed_extraction"])
     begun = context.Event()
@@ -63,11 +63,19 @@ def killed(whole: Uninterrupted, where: Place, workers: int, seconds: float) -> 
     process = context.Process(target=killed_extraction.run, args=arguments)
     process.start()
     assert begun.wait(120)
-    while workers and process.is_alive() and not any("patches/c" in n for n in content(where)):
-        time.sleep(0.01)  # its own process comes up first
-    time.sleep(seconds)
+    last = int(shards) - 1
+    while last >= 0 and process.is_alive() and not is_there(where, f"patches/c/{last}/0/0"):
+        time.sleep(0.002)
+    time.sleep(whole.seconds / SHARDS * (shards % 1))
     process.kill()  # SIGKILL; one that is done already is a kill after the end
     process.join()
+
+
+def is_there(where: Place, file: str) -> bool:
+    if isinstance(where, Path):
+        return (where / file).exists()
+    system, path = where.opened()
+    return bool(system.exists(f"{path}/{file}"))
 
 
 def goes_on(whole: Uninterrupted, where: Place) -> int:
@@ -91,27 +99,26 @@ def written_at(where: Place, shard: int) -> int:
     return (where / f"patches/c/{shard}/0/0").stat().st_mtime_ns
 
 
+def check_kills(whole: Uninterrupted, below: Place, workers: int, kills: int) -> None:
+    """Kill as many extractions, each a little later than the one before."""
+    rng = np.random.default_rng(workers)
+    left = set()
+    for kill in range(kills):
+        where = below / f"killed-{kill}"
+        killed(whole, where, workers, (SHARDS + 1) * (kill + rng.random()) / kills)
+        left.add(goes_on(whole, where))
+    assert len(left) > min(kills, SHARDS) // 2, "the kills landed at the same moments"
+
+
 @pytest.mark.parametrize(("workers", "kills"), [(0, 20), (1, 2)])
 def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(
     workers: int, kills: int, uninterrupted: Uninterrupted, tmp_path: Path
 ) -> None:
     """And computes only what was not there, and is never marked complete before it is."""
-    rng = np.random.default_rng(workers)
-    left = set()
-    for kill in range(kills):
-        where = tmp_path / f"killed-{kill}"
-        moment = 1.2 * uninterrupted.seconds * (kill + rng.random()) / kills
-        killed(uninterrupted, where, workers, moment)
-        left.add(goes_on(uninterrupted, where))
-    assert len(left) > kills // 4, "the kills landed at the same moments"
+    check_kills(uninterrupted, tmp_path, workers, kills)
 
 
 def test_killed_behind_a_url_it_goes_on_to_the_same_bytes(
     uninterrupted: Uninterrupted, bucket: str
 ) -> None:
-    left = set()
-    for kill, moment in enumerate((0.4, 1.2, 2.0)):
-        where = place(bucket) / f"killed-{kill}"
-        killed(uninterrupted, where, 0, moment)
-        left.add(goes_on(uninterrupted, where))
-    assert len(left) > 1, "the kills landed at the same moments"
+    check_kills(uninterrupted, place(bucket), 0, 3)
