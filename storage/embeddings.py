@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -26,7 +27,7 @@ from zarr.errors import GroupNotFoundError
 from qpmstudy.datasets.birds import PRESETS
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.errors import DataError
-from storage.places import Place, named, reached, zarr_store
+from storage.places import Place, place_of, reached, zarr_store
 
 RECORD = "written"
 """What an unfinished store knows of its shards: see `storage.record`."""
@@ -105,10 +106,11 @@ class EmbeddingStore:
     def _check(self, what: str, expected: str, arrays: Iterable[NDArray[Any]]) -> None:
         found = checksum(arrays)
         if found != expected:
+            remedy = command(self.attributes["dataset"], self.attributes["backbone"], self.path)
             raise DataError(
                 f"The embeddings at {self.path} are damaged: {what} has SHA-256 {found[:12]}..., "
                 f"but {expected[:12]}... was recorded when it was written. Make them anew: "
-                f"{command(self.attributes['dataset'], self.attributes['backbone'])} --force"
+                f"{remedy} --force"
             )
 
 
@@ -120,7 +122,7 @@ def open_store(path: Place, dataset: str, backbone: str) -> EmbeddingStore:
             another dataset or backbone.
         StoreError: the URL cannot be reached.
     """
-    remedy = command(dataset, backbone)
+    remedy = command(dataset, backbone, path)
     group = open_group(path, "r")
     if group is None:
         raise DataError(f"There are no embeddings at {path}. Make them: {remedy}")
@@ -166,7 +168,7 @@ def open_group(path: Place, mode: Literal["r", "r+"]) -> zarr.Group | None:
     except (ValueError, KeyError, OSError) as error:
         raise DataError(
             f"The embeddings at {path} cannot be read ({error}). Make them anew: "
-            f"{command(path.parent.name, path.name)} --force"
+            f"{command(path.parent.name, path.name, path)} --force"
         ) from error
 
 
@@ -216,9 +218,9 @@ def read_array(
     except (KeyError, ValueError, RuntimeError, OSError) as error:
         dataset, backbone = str(group.attrs["dataset"]), str(group.attrs["backbone"])
         raise DataError(
-            f"The embeddings in {named(group)} are damaged: {what or name} cannot be read "
+            f"The embeddings in {place_of(group)} are damaged: {what or name} cannot be read "
             f"({error}). "
-            f"Make them anew: {command(dataset, backbone)} --force"
+            f"Make them anew: {command(dataset, backbone, place_of(group))} --force"
         ) from error
 
 
@@ -238,7 +240,8 @@ def checksum(arrays: Iterable[NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def command(dataset: str, backbone: str) -> str:
-    """Return the command that makes the store of a dataset and backbone."""
+def command(dataset: str, backbone: str, path: Place) -> str:
+    """Return the command that makes the store of a dataset and backbone, which lies at `path`."""
     images = "" if dataset in PRESETS else " --data FOLDER"
-    return f"python cli.py embed --dataset {dataset} --backbone {backbone}{images}"
+    where = "" if isinstance(path, Path) else f" --embeddings {path.parent.parent}"
+    return f"python cli.py embed --dataset {dataset} --backbone {backbone}{images}{where}"

@@ -126,7 +126,7 @@ def _damages(root: StorageRoot, store: Stored) -> Iterator[str]:
         yield str(error)
         return
     if group is None or not store.attributes:
-        remedy = command(store.dataset, store.backbone)
+        remedy = command(store.dataset, store.backbone, path)
         yield f"The embeddings at {path} lack what describes them. Make them anew: {remedy} --force"
         return
     whole = EmbeddingStore(path, group)

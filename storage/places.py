@@ -18,7 +18,7 @@ import zarr
 from fsspec import filesystem
 from fsspec.core import url_to_fs
 from zarr.errors import NodeNotFoundError
-from zarr.storage import FsspecStore
+from zarr.storage import FsspecStore, LocalStore
 
 from qpmstudy.errors import ConfigError, NotInstalledError, QpmStudyError, StoreError
 from qpmstudy.files import write_bytes
@@ -111,29 +111,24 @@ def reached(where: Place | zarr.Group) -> Iterator[None]:
     except (QpmStudyError, *SENSELESS):
         raise
     except Exception as error:
-        if isinstance(where, Path) or not (isinstance(where, Remote) or is_remote(where)):
+        found = place_of(where) if isinstance(where, zarr.Group) else where
+        if isinstance(found, Path):
             raise
         said = str(error).strip().splitlines() or [""]
         raise StoreError(
-            f"{named(where)} cannot be reached: {type(error).__name__}: {said[0]}. Check that the "
+            f"{found} cannot be reached: {type(error).__name__}: {said[0]}. Check that the "
             "bucket is there, the network, your keys and their rights, and run the same command "
             "again: what was finished is kept."
         ) from error
 
 
-def is_remote(group: zarr.Group) -> bool:
-    """Return whether a group lies behind a URL."""
-    return isinstance(group.store, FsspecStore)
-
-
-def named(where: Place | zarr.Group) -> str:
-    """Return the path or URL of a place or group."""
-    if isinstance(where, zarr.Group):
-        store = where.store
-        if isinstance(store, FsspecStore):
-            return str(store.fs.unstrip_protocol(store.path))
-        return str(where.store_path)
-    return str(where)
+def place_of(group: zarr.Group) -> Place:
+    """Return where a group lies."""
+    store = group.store
+    if isinstance(store, FsspecStore):
+        return Remote(str(store.fs.unstrip_protocol(store.path)))
+    assert isinstance(store, LocalStore)
+    return store.root
 
 
 def zarr_store(where: Place) -> Any:

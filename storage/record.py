@@ -27,7 +27,7 @@ from storage.embeddings import (
     read_light,
     written_shards,
 )
-from storage.places import named, reached
+from storage.places import place_of, reached
 
 
 class Digests(NamedTuple):
@@ -99,9 +99,9 @@ def finish(group: zarr.Group, read_back: bool) -> None:
             for shard in unsound:
                 array_of(group, RECORD)[shard] = 0
         raise StoreError(
-            f"The embeddings at {named(group)} are not complete: shards {unsound} are not what was "
-            "written there. Another process writes them, too, or the storage loses data. Run the "
-            "same command again, alone: it computes these shards once more."
+            f"The embeddings at {place_of(group)} are not complete: shards {unsound} are not what "
+            "was written there. Another process writes them, too, or the storage loses data. Run "
+            "the same command again, alone: it computes these shards once more."
         )
     attributes: dict[str, Any] = {
         **group.attrs,

@@ -199,6 +199,7 @@ def test_processes_make_the_store_that_one_thread_made(fresh_root: Path) -> None
     assert set(files) - same <= {store / "zarr.json"}
 
 
+@pytest.mark.slow
 def test_a_store_in_a_bucket_is_made_listed_verified_and_mended(
     bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,8 +219,8 @@ def test_a_store_in_a_bucket_is_made_listed_verified_and_mended(
     at_url = ("--embeddings", bucket)
     for kind in ("flip", "truncate", "remove"):
         damage(place(url), "patches/c/0/0/0", kind)
-        remedy = "embed --dataset folder-mine --backbone pixels-112 --data FOLDER --force"
-        said = ("shard 0 of patches", "damaged", url, remedy)
+        remedy = "embed --dataset folder-mine --backbone pixels-112 --data FOLDER"
+        said = ("shard 0 of patches", "damaged", url, f"{remedy} --embeddings {bucket} --force")
         refused(here("embed", "--verify", *at_url), 1, *said)
         with pytest.raises(DataError, match="shard 0 of patches"):
             open_store(place(url), "folder-mine", "pixels-112").read_shard(0)

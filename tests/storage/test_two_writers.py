@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("small_shards")
 Make = Callable[..., Any]
 
 
-@pytest.fixture(params=["bucket", "no locks"])
+@pytest.fixture(params=[pytest.param("bucket", marks=pytest.mark.slow), "no locks"])
 def where(request: pytest.FixtureRequest, bucket: str, tmp_path: Path,
           monkeypatch: pytest.MonkeyPatch) -> Place:  # fmt: skip
     """A store in a bucket, or on a file system that refuses to lock."""
