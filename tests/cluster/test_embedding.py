@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from click.testing import CliRunner
 
 import killed_on_ray
-from cli import main
 from cluster.embedding import fill_on_ray, share_of
 from cluster.shared_embeddings import share
+from command import here
 from content import content
 from dataset_layouts import make_folder
 from killed_on_ray import ROWS, embedded
@@ -114,12 +113,12 @@ def test_the_command_embeds_on_the_cluster_into_a_bucket(
     monkeypatch.setattr(killed_on_ray.new_store, "CHUNK_BYTES", ROWS * killed_on_ray.ROW_BYTES)
     arguments = ["embed", "--ray", "--dataset", "folder-killed", "--data", str(data), "--batch",
                  "3", "--embeddings", bucket, "--root", str(tmp_path / "runs")]  # fmt: skip
-    result = CliRunner().invoke(main, arguments)
-    assert result.exit_code == 0, result.output
-    assert f"embedding folder-killed: {IMAGES} images" in result.output
-    assert "images/s" in result.output
+    result = here(*arguments)
+    assert result.code == 0, result.err
+    assert f"embedding folder-killed: {IMAGES} images" in result.out
+    assert "images/s" in result.out
     store = place(bucket) / "folder-killed" / "patch-descriptor"
-    assert f"{store}: complete" in result.output
+    assert f"{store}: complete" in result.out
     assert content(store) == serial
     assert not (tmp_path / "runs").exists()
     # a study's tasks read it from there
