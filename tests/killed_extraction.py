@@ -27,7 +27,7 @@ class SlowPixels(Pixels):
 
     def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
         self.embedded += len(images)
-        time.sleep(0.004)
+        time.sleep(0.012)
         return super().embed(images)
 
 
