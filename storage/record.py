@@ -27,7 +27,7 @@ from storage.embeddings import (
     read_light,
     written_shards,
 )
-from storage.places import place_of, reached
+from storage.places import place_of, reached, remove
 
 
 class Digests(NamedTuple):
@@ -116,10 +116,9 @@ def finish(group: zarr.Group, read_back: bool) -> None:
 
 
 def forget_record(group: zarr.Group) -> None:
-    """Remove the record of a store that is complete."""
-    with reached(group):
-        if is_finished(group) and RECORD in group:
-            del group[RECORD]
+    """Remove the record of a store that is complete, or what a kill left of it."""
+    if is_finished(group):
+        remove(place_of(group) / RECORD)
 
 
 def _sound(
