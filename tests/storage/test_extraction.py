@@ -120,6 +120,19 @@ def test_what_a_killed_writer_left_is_removed(
     assert content(tmp_path / "s") == content(tmp_path / "whole")
 
 
+def test_a_record_that_was_half_removed_goes(
+    pictures: ImageDataset, toy: Make, small_shards: None, tmp_path: Path
+) -> None:
+    """Killed after the store was complete, with the record's metadata gone and its rows there."""
+    extract(pictures, toy(), tmp_path / "s")
+    expected = content(tmp_path / "s")
+    row = tmp_path / "s" / "written" / "c" / "1" / "0" / "0"
+    row.parent.mkdir(parents=True)
+    row.write_bytes(bytes(96))
+    extract(pictures, toy(), tmp_path / "s")
+    assert content(tmp_path / "s") == expected
+
+
 def test_one_process_writes_a_store(pictures: ImageDataset, toy: Make, tmp_path: Path) -> None:
     with (tmp_path / ".s.lock").open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
