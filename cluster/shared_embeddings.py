@@ -6,7 +6,6 @@ each task streams its chunks.
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import ray
@@ -14,6 +13,7 @@ import ray
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.streaming import StreamedChunks
 from storage.embeddings import open_store
+from storage.places import Place, absolute
 from storage.reading import streamed_chunks
 
 
@@ -21,16 +21,14 @@ from storage.reading import streamed_chunks
 class OnDisk:
     """The patch tokens of a store that does not fit into memory."""
 
-    path: str
+    path: Place
     dataset: str
     backbone: str
     window: int  # how many chunks are shuffled together
 
     def open(self) -> StreamedChunks:
         """Return the chunks, each read when it is needed."""
-        return streamed_chunks(
-            open_store(Path(self.path), self.dataset, self.backbone), self.window
-        )
+        return streamed_chunks(open_store(self.path, self.dataset, self.backbone), self.window)
 
 
 @dataclass(frozen=True)
@@ -52,16 +50,16 @@ class SharedEmbeddings:
 
 
 @ray.remote(num_cpus=0)
-def _load_shard(path: str, dataset: str, backbone: str, shard: int) -> np.ndarray:
-    return open_store(Path(path), dataset, backbone).read_shard(shard)
+def _load_shard(path: Place, dataset: str, backbone: str, shard: int) -> np.ndarray:
+    return open_store(path, dataset, backbone).read_shard(shard)
 
 
 @ray.remote(num_cpus=0)
-def _load_without_patches(path: str, dataset: str, backbone: str) -> Embeddings:
-    return open_store(Path(path), dataset, backbone).read_without_patches()
+def _load_without_patches(path: Place, dataset: str, backbone: str) -> Embeddings:
+    return open_store(path, dataset, backbone).read_without_patches()
 
 
-def share(path: Path, dataset: str, backbone: str, window: int | None = None) -> SharedEmbeddings:
+def share(path: Place, dataset: str, backbone: str, window: int | None = None) -> SharedEmbeddings:
     """Start loading a complete store; returns at once.
 
     With a `window` its patch tokens are left on the disk, to be shuffled within that many chunks.
@@ -70,7 +68,7 @@ def share(path: Path, dataset: str, backbone: str, window: int | None = None) ->
         DataError: there is no such store, or it is incomplete or another's.
     """
     store = open_store(path, dataset, backbone)
-    where = (str(path.resolve()), dataset, backbone)
+    where = (absolute(path), dataset, backbone)
     return SharedEmbeddings(
         without_patches=_load_without_patches.remote(*where),
         shards=tuple(_load_shard.remote(*where, shard) for shard in range(store.shards))

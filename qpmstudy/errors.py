@@ -31,3 +31,7 @@ class NonFiniteError(QpmStudyError):
 
 class WorkerError(QpmStudyError):
     """A process that works for this one ended before its work was done."""
+
+
+class StoreError(QpmStudyError):
+    """The place of a store of embeddings cannot be reached, or another process writes there."""

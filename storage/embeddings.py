@@ -8,12 +8,13 @@ Attributes carry class names, grid, preprocessing, backbone, weight hash, the fi
 `complete`, and SHA-256 checksums: of each shard of patches, of the other arrays together, and of
 the other attributes.
 A store is used only once `complete` is true, and checked when read: Zarr itself reads a lost
-file as zeros. It is written by `storage.extraction`.
+file as zeros. It lies in a folder or behind a URL (`storage.places`) and is written by
+`storage.extraction`; while it is, `storage.record` keeps one more array in it.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,8 +30,12 @@ from qpmstudy.datasets.birds import PRESETS
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.errors import DataError
 from storage.chunks import CHUNK_CHECKSUM, checked_rows, chunk_sums
+from storage.places import Place, place_of, reached, zarr_store
 
-LIGHT = ("cls", "labels", "splits", "masks", "ids", "chunk_xxh3")
+RECORD = "written"
+"""What an unfinished store knows of its shards: see `storage.record`."""
+CHUNK_SUMS = "chunk_xxh3"
+LIGHT = ("cls", "labels", "splits", "masks", "ids", CHUNK_SUMS)
 """The arrays that are read at once; patches are by far larger than all of them."""
 
 
@@ -38,7 +43,7 @@ LIGHT = ("cls", "labels", "splits", "masks", "ids", "chunk_xxh3")
 class EmbeddingStore:
     """A complete store, open for reading."""
 
-    path: Path
+    path: Place
     group: zarr.Group
 
     @property
@@ -75,7 +80,14 @@ class EmbeddingStore:
 
     @cached_property
     def _chunk_sums(self) -> NDArray[np.uint64]:
-        return read_array(self.group, "chunk_xxh3")
+        return read_array(self.group, CHUNK_SUMS)
+
+    @property
+    def checksums(self) -> dict[int, str]:
+        """Return the SHA-256 of every shard that is written: all, once the store is complete."""
+        if is_finished(self.group):
+            return dict(enumerate(self.attributes["patches_sha256"]))
+        return written_shards(self.group)
 
     def read_shard(self, shard: int) -> Float16[np.ndarray, "n P D"]:
         """Return the patch tokens of one shard, read-only.
@@ -103,7 +115,7 @@ class EmbeddingStore:
         """
         rows, what = int(self.attributes["shard_rows"]), f"shard {shard} of patches"
         block = read_array(self.group, "patches", slice(shard * rows, (shard + 1) * rows), what)
-        self._check(what, self.attributes["patches_sha256"][shard], [block])
+        self._check(what, self.checksums[shard], [block])
 
     def _read(self, start: int, stop: int, what: str) -> Float16[np.ndarray, "n P D"]:
         """Return whole chunks, compared with their checksums."""
@@ -153,24 +165,25 @@ class EmbeddingStore:
             )
 
     def _damaged(self, how: str) -> DataError:
-        remedy = command(self.attributes["dataset"], self.attributes["backbone"])
+        remedy = command(self.attributes["dataset"], self.attributes["backbone"], self.path)
         return DataError(
             f"The embeddings at {self.path} are damaged: {how}. Make them anew: {remedy} --force"
         )
 
 
-def open_store(path: Path, dataset: str, backbone: str) -> EmbeddingStore:
+def open_store(path: Place, dataset: str, backbone: str) -> EmbeddingStore:
     """Open a store for reading.
 
     Raises:
         DataError: there is none, it is incomplete or damaged, or it holds the embeddings of
             another dataset or backbone.
+        StoreError: the URL cannot be reached.
     """
-    remedy = command(dataset, backbone)
+    remedy = command(dataset, backbone, path)
     group = open_group(path, "r")
     if group is None:
         raise DataError(f"There are no embeddings at {path}. Make them: {remedy}")
-    if is_finished(group) and group.attrs["attributes_sha256"] != attributes_checksum(group):
+    if is_finished(group) and group.attrs["attributes_sha256"] != attributes_checksum(group.attrs):
         raise DataError(
             f"The embeddings at {path} are damaged: their attributes in zarr.json are not those "
             f"that were written. Make them anew: {remedy} --force"
@@ -187,7 +200,7 @@ def open_store(path: Path, dataset: str, backbone: str) -> EmbeddingStore:
     return EmbeddingStore(path, group)
 
 
-def is_complete(path: Path) -> bool:
+def is_complete(path: Place) -> bool:
     """Return whether there is a finished store at `path`, whatever it holds.
 
     Raises:
@@ -197,20 +210,22 @@ def is_complete(path: Path) -> bool:
     return group is not None and is_finished(group)
 
 
-def open_group(path: Path, mode: Literal["r", "r+"]) -> zarr.Group | None:
+def open_group(path: Place, mode: Literal["r", "r+"]) -> zarr.Group | None:
     """Return the Zarr group at `path`, or None if there is none.
 
     Raises:
         DataError: what is there cannot be read.
+        StoreError: the URL cannot be reached.
     """
     try:
-        return zarr.open_group(path, mode=mode)
+        with reached(path):
+            return zarr.open_group(zarr_store(path), mode=mode)
     except (GroupNotFoundError, FileNotFoundError):
         return None
     except (ValueError, KeyError, OSError) as error:
         raise DataError(
             f"The embeddings at {path} cannot be read ({error}). Make them anew: "
-            f"{command(path.parent.name, path.name)} --force"
+            f"{command(path.parent.name, path.name, path)} --force"
         ) from error
 
 
@@ -220,20 +235,25 @@ def is_finished(group: zarr.Group) -> bool:
     return marked and group.attrs.get("chunk_checksum") == CHUNK_CHECKSUM
 
 
-def attributes_checksum(group: zarr.Group) -> str:
+def attributes_checksum(attributes: Mapping[str, Any]) -> str:
     """Return the SHA-256 of all attributes but this one."""
-    return _digest({key: group.attrs[key] for key in group.attrs if key != "attributes_sha256"})
+    others = {key: attributes[key] for key in attributes if key != "attributes_sha256"}
+    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
 
 
-def _digest(attributes: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(attributes, sort_keys=True).encode()).hexdigest()
+def written_shards(group: zarr.Group) -> dict[int, str]:
+    """Return the SHA-256 of patches of every shard that an unfinished store has recorded.
 
-
-def finish(group: zarr.Group) -> None:
-    """Mark a store complete whose shards are all written."""
-    group.attrs.update({"light_sha256": checksum(read_light(group).values())})
-    written = {**group.attrs, "complete": True}
-    group.attrs.update({"complete": True, "attributes_sha256": _digest(written)})
+    Raises:
+        DataError: the record is damaged.
+    """
+    own = bytes.fromhex(str(group.attrs["fingerprint"]))
+    rows = read_array(group, RECORD)
+    return {
+        shard: patches.tobytes().hex()
+        for shard, (patches, _, content) in enumerate(rows)
+        if content.tobytes() == own
+    }
 
 
 def read_light(group: zarr.Group) -> dict[str, NDArray[Any]]:
@@ -251,13 +271,14 @@ def read_array(
         DataError: Zarr finds it missing or damaged.
     """
     try:
-        return np.ascontiguousarray(array_of(group, name)[rows])
+        with reached(group):
+            return np.ascontiguousarray(array_of(group, name)[rows])
     except (KeyError, ValueError, RuntimeError, OSError) as error:
         dataset, backbone = str(group.attrs["dataset"]), str(group.attrs["backbone"])
         raise DataError(
-            f"The embeddings in {group.store_path} are damaged: {what or name} cannot be read "
+            f"The embeddings in {place_of(group)} are damaged: {what or name} cannot be read "
             f"({error}). "
-            f"Make them anew: {command(dataset, backbone)} --force"
+            f"Make them anew: {command(dataset, backbone, place_of(group))} --force"
         ) from error
 
 
@@ -277,7 +298,8 @@ def checksum(arrays: Iterable[NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def command(dataset: str, backbone: str) -> str:
-    """Return the command that makes the store of a dataset and backbone."""
+def command(dataset: str, backbone: str, path: Place) -> str:
+    """Return the command that makes the store of a dataset and backbone, which lies at `path`."""
     images = "" if dataset in PRESETS else " --data FOLDER"
-    return f"python cli.py embed --dataset {dataset} --backbone {backbone}{images}"
+    where = "" if isinstance(path, Path) else f" --embeddings {path.parent.parent}"
+    return f"python cli.py embed --dataset {dataset} --backbone {backbone}{images}{where}"

@@ -82,7 +82,8 @@ def evaluate_stored(
     model.check_weights(
         light.weight_hash,
         f"those behind the embeddings at {store.path}",
-        f"Make them with the model's weights: {command(dataset, backbone)} --weights FILE --force",
+        "Make them with the model's weights: "
+        f"{command(dataset, backbone, store.path)} --weights FILE --force",
     )
     index = _index(model.record, light, split)
     labels = _labels(model, light.class_names, light.labels[index])

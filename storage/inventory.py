@@ -5,8 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from qpmstudy.errors import DataError
-from storage.embeddings import EmbeddingStore, command, is_finished, open_group, open_store
+from storage.embeddings import (
+    EmbeddingStore,
+    array_of,
+    command,
+    is_finished,
+    open_group,
+    open_store,
+)
 from storage.layout import StorageRoot
+from storage.places import reached, size
 
 HEADER = ("dataset", "backbone", "images", "grid", "dim", "on disk", "state", "fingerprint")
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -22,13 +30,7 @@ class Stored:
     shape: tuple[int, ...]  # images, patches, channels
     bytes: int
     complete: bool
-
-    @property
-    def shards(self) -> tuple[int, int]:
-        """Return how many shards are finished, and how many there are."""
-        return len(self.attributes.get("patches_sha256", ())), -(
-            -self.shape[0] // self.attributes["shard_rows"]
-        )
+    written: int  # shards
 
     @property
     def state(self) -> str:
@@ -38,24 +40,34 @@ class Stored:
         if self.complete:
             left_out = len(self.attributes.get("left_out", ()))
             return f"complete, {left_out} broken left out" if left_out else "complete"
-        done, total = self.shards
-        return f"{done} of {total} shards: embed it again to go on"
+        shards = -(-self.shape[0] // self.attributes["shard_rows"])
+        return f"{self.written} of {shards} shards: embed it again to go on"
 
 
 def stored(root: StorageRoot) -> Iterator[Stored]:
-    """Yield every store below the root."""
+    """Yield every store below the root.
+
+    Raises:
+        StoreError: the URL cannot be reached.
+    """
     for dataset, backbone in root.stores():
         path = root.embeddings(dataset, backbone)
-        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        taken = size(path)
         try:
             group = open_group(path, "r")
+            with reached(path):
+                known = group is not None and "shard_rows" in group.attrs and "patches" in group
+            store = EmbeddingStore(path, group) if group is not None and known else None
+            written = 0 if store is None else len(store.checksums)
         except DataError:
-            group = None
-        if group is None or "shard_rows" not in group.attrs or "patches" not in group:
-            yield Stored(dataset, backbone, {}, (), size, False)
+            store = None
+        if store is None:
+            yield Stored(dataset, backbone, {}, (), taken, False, 0)
         else:
-            shape: tuple[int, ...] = group["patches"].shape  # type: ignore[union-attr]
-            yield Stored(dataset, backbone, dict(group.attrs), shape, size, is_finished(group))
+            group = store.group
+            shape = array_of(group, "patches").shape
+            whole = is_finished(group)
+            yield Stored(dataset, backbone, store.attributes, shape, taken, whole, written)
 
 
 def listing(root: StorageRoot) -> list[str]:
@@ -70,7 +82,7 @@ def listing(root: StorageRoot) -> list[str]:
             (store.dataset, store.backbone, str(images), grid, str(dim), size, store.state, mark)
         )
     if len(rows) == 1:
-        return [f"There are no embeddings in {root.path}. Make some: python cli.py embed"]
+        return [f"There are no embeddings in {root.below}. Make some: python cli.py embed"]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
@@ -93,7 +105,7 @@ def verify_lines(
     if not chosen:
         asked = f" of {dataset or 'any dataset'} by {backbone or 'any backbone'}"
         raise DataError(
-            f"There are no embeddings{asked} in {root.path}. See: python cli.py embed --list"
+            f"There are no embeddings{asked} in {root.below}. See: python cli.py embed --list"
         )
     lines: list[str] = []
     whole = True
@@ -114,7 +126,7 @@ def _damages(root: StorageRoot, store: Stored) -> Iterator[str]:
         yield str(error)
         return
     if group is None or not store.attributes:
-        remedy = command(store.dataset, store.backbone)
+        remedy = command(store.dataset, store.backbone, path)
         yield f"The embeddings at {path} lack what describes them. Make them anew: {remedy} --force"
         return
     whole = EmbeddingStore(path, group)
@@ -123,7 +135,7 @@ def _damages(root: StorageRoot, store: Stored) -> Iterator[str]:
             open_store(path, store.dataset, store.backbone)
         except DataError as error:  # moved to another's name
             yield str(error)
-    for shard in range(whole.shards):
+    for shard in whole.checksums:
         try:
             whole.check_shard(shard)
         except DataError as error:

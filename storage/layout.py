@@ -2,7 +2,7 @@
 
 runs/
     _datasets/<dataset>/             images that are generated here
-    _embeddings/<dataset>/<backbone> Zarr groups
+    _embeddings/<dataset>/<backbone> Zarr groups, unless they lie in a place of their own
     _artifacts/                      stage results, shared by all studies
     _overlays/                       pictures of evaluations, drawn once
     <study>/                         study.json, ledger, results, tensorboard, plots
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from qpmstudy.errors import ConfigError, DataError
 from storage.artifacts import ArtifactStore
+from storage.places import Place, stores_below
 from storage.results import ResultTable
 
 STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -63,9 +64,15 @@ class StudyFolder:
 
 @dataclass(frozen=True)
 class StorageRoot:
-    """The folder below which everything is kept."""
+    """The folder below which everything is kept.
+
+    Attributes:
+        path: the folder.
+        elsewhere: where embeddings are kept instead of in it; may be a URL.
+    """
 
     path: Path
+    elsewhere: Place | None = None
 
     def study(self, name: str) -> StudyFolder:
         """Return the folder of a study, there or not.
@@ -113,11 +120,19 @@ class StorageRoot:
         """Return the folder of a generated dataset."""
         return self.path / "_datasets" / name
 
-    def embeddings(self, dataset: str, backbone: str) -> Path:
-        """Return the folder of a store of embeddings."""
-        return self.path / "_embeddings" / dataset / backbone
+    @property
+    def below(self) -> Place:
+        """Return the place of all stores of embeddings."""
+        return self.elsewhere or self.path / "_embeddings"
+
+    def embeddings(self, dataset: str, backbone: str) -> Place:
+        """Return the place of a store of embeddings."""
+        return self.below / dataset / backbone
 
     def stores(self) -> list[tuple[str, str]]:
-        """Return dataset and backbone of every store of embeddings, complete or not, by name."""
-        groups = sorted((self.path / "_embeddings").glob("*/*/zarr.json"))
-        return [(group.parent.parent.name, group.parent.name) for group in groups]
+        """Return dataset and backbone of every store of embeddings, complete or not, by name.
+
+        Raises:
+            StoreError: the URL cannot be reached.
+        """
+        return stores_below(self.below)

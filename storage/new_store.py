@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +12,9 @@ from qpmstudy.backbones import Backbone
 from qpmstudy.datasets import ImageDataset
 from qpmstudy.errors import DataError
 from storage.chunks import CHUNK_CHECKSUM
-from storage.embeddings import is_finished, open_group
+from storage.embeddings import CHUNK_SUMS, RECORD, is_finished, open_group
+from storage.places import Place, reached, remove, zarr_store
+from storage.record import new_record
 
 FORMAT = 1
 SHARD_BYTES = 32 * 2**20
@@ -40,7 +40,7 @@ def fingerprint(dataset: ImageDataset, backbone: Backbone) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def begun_store(path: Path, content: str) -> zarr.Group | None:
+def begun_store(path: Place, content: str) -> zarr.Group | None:
     """Return the writable store at `path` if it has this content; None if there is none.
 
     An unfinished one of other content is removed.
@@ -51,12 +51,9 @@ def begun_store(path: Path, content: str) -> zarr.Group | None:
     group = open_group(path, "r+")
     if group is None:
         return None
-    # killed before the first attribute was written, or from before chunks had checksums
-    if group.attrs.get("chunk_checksum") != CHUNK_CHECKSUM:
-        discard(path)
-        return None
-    if group.attrs["fingerprint"] != content and not is_finished(group):
-        discard(path)  # no result can refer to it
+    finished = is_finished(group)
+    if not finished and not _begun(group, content):  # no result can refer to it
+        remove(path)
         return None
     if group.attrs["fingerprint"] != content:
         raise DataError(
@@ -67,24 +64,39 @@ def begun_store(path: Path, content: str) -> zarr.Group | None:
     return group
 
 
-def discard(path: Path) -> None:
-    """Remove the store at `path`; one that is half removed counts as none."""
-    (path / "zarr.json").unlink(missing_ok=True)
-    shutil.rmtree(path, ignore_errors=True)
+def _begun(group: zarr.Group, content: str) -> bool:
+    """Return whether this content was begun; the attributes are the last that is written then."""
+    with reached(group):
+        return group.attrs.get("fingerprint") == content and RECORD in group
 
 
 def new_store(
     dataset: ImageDataset,
     backbone: Backbone,
-    path: Path,
+    path: Place,
     content: str,
     left_out: Mapping[str, str],
 ) -> zarr.Group:
-    """Return a store without shards at `path`; what was there is replaced."""
+    """Return a store without shards at `path`; what was there is replaced.
+
+    Raises:
+        StoreError: the URL cannot be reached.
+    """
+    with reached(path):
+        return _laid_out(dataset, backbone, path, content, left_out)
+
+
+def _laid_out(
+    dataset: ImageDataset,
+    backbone: Backbone,
+    path: Place,
+    content: str,
+    left_out: Mapping[str, str],
+) -> zarr.Group:
     images, (rows, columns), dim = len(dataset), backbone.grid, backbone.dim
     patches = rows * columns
     split_names = sorted(set(dataset.splits.tolist()))
-    group = zarr.open_group(path, mode="w", zarr_format=3)
+    group = zarr.open_group(zarr_store(path), mode="w", zarr_format=3)
     chunk, shard = sizes(images, patches * dim * 2)
     group.create_array(
         "patches",
@@ -95,7 +107,7 @@ def new_store(
         compressors=None,  # float16 activations shrink by 10 % and would decode at 1/5 the speed
     )
     sums, per_shard = -(-images // chunk), shard // chunk
-    group.create_array("chunk_xxh3", shape=(sums,), chunks=(per_shard,), dtype="uint64")
+    group.create_array(CHUNK_SUMS, shape=(sums,), chunks=(per_shard,), dtype="uint64")
     group.create_array("cls", shape=(images, dim), chunks=(shard, dim), dtype="float16")
     if dataset.has_masks:
         group.create_array("masks", shape=(images, patches), chunks=(shard, patches), dtype="uint8")
@@ -103,6 +115,7 @@ def new_store(
     codes = np.searchsorted(split_names, dataset.splits).astype(np.uint8)
     group.create_array("splits", data=codes)
     group.create_array("ids", data=np.frombuffer("\n".join(dataset.ids).encode(), np.uint8))
+    new_record(group, -(-images // shard))
     attributes: dict[str, Any] = {
         "dataset": dataset.name,
         "backbone": backbone.name,
@@ -116,12 +129,10 @@ def new_store(
         "left_out": dict(left_out),
         "shard_rows": shard,
         "chunk_checksum": CHUNK_CHECKSUM,
-        "patches_sha256": [],  # grows by one with every finished shard
         "complete": False,
         "fingerprint": content,
     }
-    group.attrs.update(attributes)
-    return group
+    return group.update_attributes(attributes)
 
 
 def sizes(images: int, token_bytes: int) -> tuple[int, int]:

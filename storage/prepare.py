@@ -14,7 +14,9 @@ from storage.embeddings import EmbeddingStore, is_complete, open_group, open_sto
 from storage.extraction import extract
 from storage.layout import StorageRoot
 from storage.loading import default_workers, find_broken
-from storage.new_store import BATCH, discard, fingerprint
+from storage.new_store import BATCH, fingerprint
+from storage.places import Place, remove
+from storage.shards import Fill, fill_here
 
 PhaseProgress = Callable[[str, int, int], None]
 """Called with what is being done, how much is done, and how much there is."""
@@ -32,6 +34,7 @@ class Embedding:
         workers: processes that decode images; None decides by CPUs and images.
         skip_broken: leave out images that cannot be decoded.
         force: replace a store that is there.
+        fill: what computes the shards.
     """
 
     data: Path | None = None
@@ -40,6 +43,7 @@ class Embedding:
     workers: int | None = None
     skip_broken: bool = False
     force: bool = False
+    fill: Fill = fill_here
 
 
 def embed(
@@ -64,7 +68,8 @@ def embed(
     Raises:
         ConfigError: dataset or backbone is unknown.
         DataError: images or weights are missing or damaged, or the store there has other content.
-        WorkerError: a process that decodes images died.
+        StoreError: another process writes the store, or its URL cannot be reached.
+        WorkerError: a process that decodes images or computes shards died.
     """
     check_backbone(backbone)
     folder = how.data or root.dataset(dataset)
@@ -85,7 +90,7 @@ def embed(
             left_out = broken_or_refused(images, how.workers, how.skip_broken, progress)
         images = _without(images, left_out)
     if how.force:
-        discard(path)
+        remove(path)
     return extract(
         images,
         frozen,
@@ -94,6 +99,7 @@ def embed(
         batch=how.batch,
         workers=how.workers,
         left_out=left_out,
+        fill=how.fill,
     )
 
 
@@ -113,6 +119,7 @@ def embed_named(
     Raises:
         ConfigError: as `embed`, or the backbone has another precision in its name.
         DataError: as `embed`.
+        StoreError: as `embed`.
         WorkerError: as `embed`.
     """
     usual = EmbeddingsConfig()
@@ -133,7 +140,7 @@ def summary(store: EmbeddingStore) -> list[str]:
 
 
 def _known(
-    images: ImageDataset, backbone: Backbone, path: Path, how: Embedding
+    images: ImageDataset, backbone: Backbone, path: Place, how: Embedding
 ) -> dict[str, str] | None:
     """Return what the store at `path` leaves out if it is of the same images, else None."""
     group = None if how.force else open_group(path, "r")
@@ -189,6 +196,7 @@ def ensure_store(
     Raises:
         ConfigError: dataset or backbone is unknown.
         DataError: the store is missing and cannot be made here, damaged, or another's.
+        StoreError: another process writes the store, or its URL cannot be reached.
         WorkerError: a process that decodes images died.
     """
     path = root.embeddings(dataset, backbone)

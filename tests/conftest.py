@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -18,6 +19,7 @@ import threadpoolctl
 from jaxtyping import install_import_hook
 
 from command import run
+from object_store import s3_server
 
 # numpy came with a plugin of pytest, before the line above: two processes of two threads each
 # wait for each other on two cores.
@@ -75,3 +77,16 @@ def fresh_root(embedded: Path, tmp_path: Path) -> Path:
     root = tmp_path / "runs"
     shutil.copytree(embedded, root)
     return root
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """The URL of a bucket that this process serves."""
+    with s3_server() as url:
+        yield url
+
+
+@pytest.fixture
+def bucket(s3: str, tmp_path: Path) -> str:
+    """The URL of a folder of the test's own in that bucket."""
+    return f"{s3}/{tmp_path.name}"

@@ -1,5 +1,6 @@
 """An extraction in a process of its own, which tests kill; and the backbone it runs."""
 
+import os
 import time
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -11,9 +12,10 @@ from qpmstudy.backbones.pixels import Pixels
 from qpmstudy.datasets import open_dataset
 from storage import new_store
 from storage.extraction import extract
+from storage.places import Place
 
 ROWS = 4
-IMAGES = 42
+IMAGES = 27
 
 
 class SlowPixels(Pixels):
@@ -25,7 +27,7 @@ class SlowPixels(Pixels):
 
     def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
         self.embedded += len(images)
-        time.sleep(0.004)
+        time.sleep(0.012)
         return super().embed(images)
 
 
@@ -34,8 +36,9 @@ def small_shards() -> None:
     new_store.SHARD_BYTES = new_store.CHUNK_BYTES = ROWS * 196 * 192 * 2
 
 
-def run(data: Path, path: Path, workers: int, begun: Event) -> None:
+def run(data: Path, path: Place, workers: int, environment: dict[str, str], begun: Event) -> None:
     """Extract, and say when it begins to."""
+    os.environ.update(environment)
     torch.set_num_threads(1)
     small_shards()
     backbone = SlowPixels()

@@ -41,6 +41,7 @@ AT_HOME = {
     "timm": {"qpmstudy/backbones/networks.py"},
     "huggingface_hub": {"qpmstudy/backbones/hub.py"},
     "click": {"cli.py", *(f"cluster/commands/{name}.py" for name in COMMANDS)},
+    "fsspec": {"storage/places.py"},
 }
 """Packages that only these files import: what needs none of them runs without them."""
 

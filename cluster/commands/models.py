@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-from cluster.commands.options import FILE, FOLDER, console, root_option, storage_root, told
+from cluster.commands.options import (
+    FILE,
+    FOLDER,
+    console,
+    embeddings_option,
+    root_option,
+    storage_root,
+    told,
+)
 
 
 @click.command()
@@ -60,6 +68,7 @@ def infer(
 @click.option("--skip-broken", is_flag=True, help="With --data: leave out broken images.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @root_option
+@embeddings_option
 @told
 def evaluate(
     model: Path,
@@ -67,6 +76,7 @@ def evaluate(
     data: Path | None,
     split: str,
     root: Path,
+    embeddings: str | None,
     as_json: bool,
     **images: Any,
 ) -> None:
@@ -84,7 +94,7 @@ def evaluate(
         given = [f"--{name.replace('_', '-')}" for name, value in images.items() if value]
         if given:
             raise ConfigError(f"{given[0]} is about images: give --data FOLDER, too.")
-        found = evaluate_stored(model, storage_root(root), dataset, split)
+        found = evaluate_stored(model, storage_root(root, embeddings), dataset, split)
     else:
         phase = Reporter(console(stderr=as_json)).phase
         found = evaluate_images(model, data, phase, dataset, split, **images)

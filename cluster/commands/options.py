@@ -35,6 +35,15 @@ def root_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def embeddings_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --embeddings, where the stores of embeddings are kept if not below the root."""
+    return click.option(
+        "--embeddings",
+        envvar="QPMSTUDY_EMBEDDINGS",
+        help="Folder or URL (s3://...) of the embeddings.  [default: ROOT/_embeddings]",
+    )(command)
+
+
 def told(command: Callable[..., Any]) -> Callable[..., Any]:
     """Turn our errors into one message and an exit code: 2 for usage, 1 for everything else."""
 
@@ -52,11 +61,12 @@ def told(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-def storage_root(path: Path) -> StorageRoot:
-    """Return the storage root at a path."""
+def storage_root(path: Path, embeddings: str | None = None) -> StorageRoot:
+    """Return the storage root at a path, and with it where its embeddings are kept."""
     from storage.layout import StorageRoot
+    from storage.places import place
 
-    return StorageRoot(path)
+    return StorageRoot(path, place(embeddings) if embeddings else None)
 
 
 def console(stderr: bool = False) -> Console:

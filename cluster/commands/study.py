@@ -7,7 +7,14 @@ from pathlib import Path
 
 import click
 
-from cluster.commands.options import FOLDER, console, root_option, storage_root, told
+from cluster.commands.options import (
+    FOLDER,
+    console,
+    embeddings_option,
+    root_option,
+    storage_root,
+    told,
+)
 
 
 @click.group()
@@ -18,11 +25,19 @@ def study() -> None:
 @study.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @root_option
+@embeddings_option
 @click.option("--extend", is_flag=True, help="Allow more trials or seeds than launched before.")
 @click.option("--retry-failed", is_flag=True, help="Run seeds that failed before once more.")
 @click.option("-v", "--verbose", is_flag=True, help="Show what Ray and Tune say, too.")
 @told
-def launch(file: Path, root: Path, extend: bool, retry_failed: bool, verbose: bool) -> None:
+def launch(
+    file: Path,
+    root: Path,
+    embeddings: str | None,
+    extend: bool,
+    retry_failed: bool,
+    verbose: bool,
+) -> None:
     """Run the study that FILE describes, or go on where it was.
 
     Every configuration runs once for each seed: dense, select, finetune, evaluate. A stage that
@@ -38,7 +53,7 @@ def launch(file: Path, root: Path, extend: bool, retry_failed: bool, verbose: bo
     from storage.study import load_study
 
     spec = load_study(file)
-    storage = storage_root(root)
+    storage = storage_root(root, embeddings)
     screen = console()
     with quiet(storage.study(spec.name).log, verbose):
         outcome = run(spec, storage, Reporter(screen), extend, retry_failed, verbose)

@@ -14,12 +14,15 @@ from PIL import Image
 from torchvision.models import resnet50
 
 from command import here, refused, run
+from content import damage
 from dataset_layouts import make_aircraft, make_cars, make_cub, make_folder
 from published import PUBLISHED
 from qpmstudy.backbones import open_backbone
 from qpmstudy.backbones.pixels import pictures_of
 from qpmstudy.datasets import open_dataset
+from qpmstudy.errors import DataError
 from storage.embeddings import open_store
+from storage.places import place
 from ugly_pictures import BROKEN, UGLY, seen
 
 Make = Callable[..., Any]
@@ -225,3 +228,48 @@ def test_processes_make_the_store_that_one_thread_made(fresh_root: Path) -> None
     # the folder of the images is another than the one that the root was copied from
     same = {path for path in files if path.read_bytes() == before[path]}
     assert set(files) - same <= {store / "zarr.json"}
+
+
+@pytest.mark.slow
+def test_a_store_in_a_bucket_is_made_listed_verified_and_mended(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Damage is named, what is damaged is not used, and the remedy works."""
+    monkeypatch.setenv("QPMSTUDY_EMBEDDINGS", bucket)
+    root, data = tmp_path / "runs", make_folder(tmp_path / "data")
+    mine = ("embed", "--dataset", "folder-mine", "--data", data, "--backbone", "pixels-112",
+            "--root", root)  # fmt: skip
+    made = here(*mine)
+    assert made.code == 0, made.err
+    url = f"{bucket}/folder-mine/pixels-112"
+    assert f"{url}: complete, fingerprint" in made.out
+    assert not root.exists()
+    assert "pixels-112  18      14 x 14  192" in here("embed", "--list").out
+    assert here("embed", "--verify").out == "folder-mine by pixels-112: whole (complete)\n"
+    monkeypatch.delenv("QPMSTUDY_EMBEDDINGS")
+    at_url = ("--embeddings", bucket)
+    for kind in ("flip", "truncate", "remove"):
+        damage(place(url), "patches/c/0/0/0", kind)
+        remedy = "embed --dataset folder-mine --backbone pixels-112 --data FOLDER"
+        said = ("shard 0 of patches", "damaged", url, f"{remedy} --embeddings {bucket} --force")
+        refused(here("embed", "--verify", *at_url), 1, *said)
+        with pytest.raises(DataError, match="shard 0 of patches"):
+            open_store(place(url), "folder-mine", "pixels-112").read_shard(0)
+        assert here(*mine, *at_url, "--force").code == 0
+        assert here("embed", "--verify", *at_url).code == 0
+
+
+def test_urls_that_cannot_be_used_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for url, code, words in (
+        ("s3://", 2, "names no folder"),
+        ("s4://bucket/x", 2, "Unknown kind of URL 's4://bucket/x'"),
+        ("gs://bucket/x", 1, "gcsfs"),
+    ):
+        refused(here("embed", "--list", "--embeddings", url), code, words)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    # in a process of its own: s3fs keeps the end point that it was opened with
+    words = ("s3://bucket/x", "cannot be reached", "Connect", "same command")
+    refused(run("embed", "--list", "--embeddings", "s3://bucket/x"), 1, *words)

@@ -1,8 +1,6 @@
 """Extraction: the same store whatever happens on the way, and nothing in it that is not true."""
 
 import fcntl
-import multiprocessing
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,24 +11,18 @@ import pytest
 import torch
 from torch import Tensor
 
-import killed_extraction
+from content import content
 from dataset_layouts import make_aircraft, make_cars, make_cub, make_folder
 from qpmstudy.backbones import open_backbone
 from qpmstudy.datasets import ImageDataset, open_dataset
-from qpmstudy.errors import DataError
+from qpmstudy.errors import DataError, StoreError
 from qpmstudy.masks import mask_to_grid
 from storage import loading, new_store
-from storage.embeddings import EmbeddingStore, is_complete, open_group, open_store
+from storage.embeddings import EmbeddingStore, open_store
 from storage.extraction import extract
 from storage.half import half
 
 Make = Callable[..., Any]
-
-
-def content(path: Path) -> dict[str, bytes]:
-    """Return every file below a folder."""
-    files = (file for file in path.rglob("*") if file.is_file())
-    return {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
 
 
 def patches(store: EmbeddingStore) -> np.ndarray:
@@ -114,59 +106,6 @@ def test_the_last_shard_may_be_partial(
     assert [len(store.read_shard(shard)) for shard in range(store.shards)] == [4, 4, 3]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("workers", [0, 1])
-def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(
-    workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And computes only what was not there, and is never marked complete before it is."""
-    monkeypatch.setattr(new_store, "SHARD_BYTES", new_store.SHARD_BYTES)  # restored afterwards
-    monkeypatch.setattr(new_store, "CHUNK_BYTES", new_store.CHUNK_BYTES)
-    killed_extraction.small_shards()
-    data = make_folder(tmp_path / "data", train=10, test=4)
-    images = open_dataset("folder-killed", data)
-    start = time.monotonic()
-    extract(images, killed_extraction.SlowPixels(), tmp_path / "whole", batch=3, workers=0)
-    seconds = time.monotonic() - start
-    expected = content(tmp_path / "whole")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["killed_extraction"])
-    rng = np.random.default_rng(workers)
-    unfinished = set()
-    for attempt in range(8 if workers == 0 else 3):
-        path = tmp_path / f"killed-{attempt}"
-        begun = context.Event()
-        process = context.Process(target=killed_extraction.run, args=(data, path, workers, begun))
-        process.start()
-        assert begun.wait(120)
-        if workers:  # its own process comes up first
-            while not list(path.glob("patches/c/*")) and process.is_alive():
-                time.sleep(0.01)
-        time.sleep(rng.uniform(0, 1.2 * seconds))
-        process.kill()  # SIGKILL; one that is done already is a kill after the end
-        process.join()
-        group = open_group(path, "r") if path.exists() else None
-        attributes: dict[str, Any] = {} if group is None else dict(group.attrs)
-        shards = len(attributes.get("patches_sha256", ()))
-        complete = attributes.get("complete") is True
-        assert not complete or shards == 11
-        assert complete or not is_complete(path)
-        unfinished |= set() if complete else {shards}
-        kept = {name: (path / name).stat().st_mtime_ns for name in shard_files(path, shards)}
-        backbone = killed_extraction.SlowPixels()
-        extract(images, backbone, path, batch=3, workers=0)
-        assert content(path) == expected
-        done = min(shards * killed_extraction.ROWS, killed_extraction.IMAGES)
-        assert backbone.embedded == killed_extraction.IMAGES - done
-        assert all((path / name).stat().st_mtime_ns == at for name, at in kept.items())
-    assert len(unfinished) > 1, "every kill landed at the same moment"
-
-
-def shard_files(path: Path, shards: int) -> list[str]:
-    return [f"patches/c/{shard}/0/0" for shard in range(shards)]
-
-
 def test_what_a_killed_writer_left_is_removed(
     pictures: ImageDataset, toy: Make, small_shards: None, tmp_path: Path
 ) -> None:
@@ -181,10 +120,23 @@ def test_what_a_killed_writer_left_is_removed(
     assert content(tmp_path / "s") == content(tmp_path / "whole")
 
 
+def test_a_record_that_was_half_removed_goes(
+    pictures: ImageDataset, toy: Make, small_shards: None, tmp_path: Path
+) -> None:
+    """Killed after the store was complete, with the record's metadata gone and its rows there."""
+    extract(pictures, toy(), tmp_path / "s")
+    expected = content(tmp_path / "s")
+    row = tmp_path / "s" / "written" / "c" / "1" / "0" / "0"
+    row.parent.mkdir(parents=True)
+    row.write_bytes(bytes(96))
+    extract(pictures, toy(), tmp_path / "s")
+    assert content(tmp_path / "s") == expected
+
+
 def test_one_process_writes_a_store(pictures: ImageDataset, toy: Make, tmp_path: Path) -> None:
     with (tmp_path / ".s.lock").open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(DataError, match=r"Another process is writing .*/s: wait for it"):
+        with pytest.raises(StoreError, match=r"Another process is writing .*/s: wait for it"):
             extract(pictures, toy(), tmp_path / "s")
     assert extract(pictures, toy(), tmp_path / "s").shards == 1
 

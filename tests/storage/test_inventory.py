@@ -1,6 +1,8 @@
 """What stores there are and whether they are whole."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from storage import new_store
 from storage.inventory import listing, readable, verify_lines
 from storage.layout import StorageRoot
 from storage.prepare import Embedding, embed
+from storage.shards import Work, fill_here
 
 ROW = 196 * 192 * 2
 
@@ -28,10 +31,14 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StorageRoot:
 
 def stop_early(root: StorageRoot) -> None:
     """Make the second store one that was stopped after two shards."""
-    import zarr
 
-    group = zarr.open_group(root.embeddings("folder-b", "pixels-112"))
-    group.attrs.update({"complete": False, "patches_sha256": group.attrs["patches_sha256"][:2]})  # type: ignore[index]
+    def two(work: Work, *told: Any) -> None:
+        fill_here(replace(work, shards=work.shards[:2]), *told)
+        raise RuntimeError("the power went out")
+
+    how = Embedding(data=root.path.parent / "folder-b", force=True, fill=two)
+    with pytest.raises(RuntimeError, match="the power went out"):
+        embed(root, "folder-b", "pixels-112", lambda *_: None, how)
 
 
 def test_every_store_is_listed(root: StorageRoot) -> None:
@@ -50,7 +57,7 @@ def test_every_store_is_listed(root: StorageRoot) -> None:
 
 def test_an_empty_root_says_so(tmp_path: Path) -> None:
     assert listing(StorageRoot(tmp_path)) == [
-        f"There are no embeddings in {tmp_path}. Make some: python cli.py embed"
+        f"There are no embeddings in {tmp_path}/_embeddings. Make some: python cli.py embed"
     ]
     with pytest.raises(DataError, match="no embeddings of any dataset by any backbone"):
         verify_lines(StorageRoot(tmp_path))
