@@ -62,7 +62,7 @@ class StudyDriver:
     left: Callable[[], str] = lambda: ""
     ended: int = 0  # trials, in this launch
     _chosen: dict[int, Mapping[str, Any]] = field(default_factory=dict)
-    _rows: dict[int, list[Row]] = field(default_factory=dict)  # of trials that are not told yet
+    _rows: dict[int, list[Row]] = field(default_factory=dict)  # by trial
     _starts: deque[tuple[float, int]] = field(default_factory=deque)
     _ready: Job | None = None  # asked for before anyone could carry it out
 
@@ -151,6 +151,10 @@ class StudyDriver:
         line = trial_line(self.front.enter(this), self.spec)
         self.reporter.line(f"[{self.ended}/{self.jobs}] {line}{self.left()}")
         logger.info(line)
+
+    def rows(self) -> list[Row]:
+        """Return every committed row, those of earlier launches included."""
+        return [row for rows in self._rows.values() for row in rows]
 
     def best(self) -> str:
         """Return the ends of the front so far in words."""

@@ -84,7 +84,7 @@ def launch(
                 f"trial {trial} is unfinished: its coordinator died {ATTEMPTS} times, see "
                 f"{folder.log}; launch again to go on with it"
             )
-        configurations = summarise(folder.results.rows(), spec)
+        configurations = summarise(driver.rows(), spec)
     unfinished = len(plan.machine.abandoned)
     return Outcome(configurations, unfinished, time.perf_counter() - start)
 

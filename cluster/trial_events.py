@@ -1,30 +1,42 @@
 """What TensorBoard shows of one trial and seed: curves as they grow, then metrics and overlays."""
 
+import os
+import platform
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
-from torch.utils.tensorboard import FileWriter
+from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.summary import hparams
 
 Record = Mapping[str, float]
 
 # Bookkeeping of a record, not curves of their own.
 NOT_CURVES = frozenset({"epoch", "time"})
+VERSION = "brain.Event:2"
+"""How a file of events begins."""
 
 
 class TrialEvents:
     """The TensorBoard run of one trial and seed; opening it starts it anew.
 
-    An event holds all curves of an epoch: one for each curve took nine times as long.
+    An event holds all curves of an epoch: one for each curve took nine times as long. Events are
+    written at once; a thread that does it later, as TensorBoard's own writer has, made each trial
+    wait for it.
     """
 
     def __init__(self, root: Path, trial: int, seed: int) -> None:
         self._folder = root / f"trial-{trial:05d}" / f"seed-{seed}"
         shutil.rmtree(self._folder, ignore_errors=True)  # a run that was cut short
-        self._writer = FileWriter(str(self._folder))
+        self._folder.mkdir(parents=True)
+        name = f"events.out.tfevents.{time.time():.0f}.{platform.node()}.{os.getpid()}.0"
+        self._file = (self._folder / name).open("wb")
+        self._records = RecordWriter(self._file)
+        self._records.write(Event(wall_time=time.time(), file_version=VERSION).SerializeToString())
         self._written: dict[str, int] = {}
 
     def written(self, stage: str) -> int:
@@ -35,30 +47,34 @@ class TrialEvents:
         """Append records of epochs: tags "dense/loss", "finetune/l1_fm", ..."""
         for record in records:
             step = int(record["epoch"])
-            curves = {
-                f"{stage}/{name}": record[name] for name in sorted(record.keys() - NOT_CURVES)
-            }
-            self._writer.add_summary(_scalars(curves), step, walltime=record["time"])
+            names = sorted(record.keys() - NOT_CURVES)
+            curves = _scalars({f"{stage}/{name}": record[name] for name in names})
+            self._add(curves, step, record["time"])
             self._written[stage] = step
-        self._writer.flush()
+        self._file.flush()
 
     def metrics(self, config: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
         """Write final metrics as scalars ("metrics/accuracy") and the pair of HParams."""
         known = {f"metrics/{name}": value for name, value in metrics.items()}
-        self._writer.add_summary(_scalars(known), 0)
+        self._add(_scalars(known))
         for summary in hparams(dict(config), known):
-            self._writer.add_summary(summary)
+            self._add(summary)
 
     def overlay(self, image: bytes, height: int, width: int) -> None:
         """Write one picture of feature overlays, a JPEG or PNG file of that many pixels."""
         picture = Summary.Image(
             height=height, width=width, colorspace=3, encoded_image_string=image
         )
-        self._writer.add_summary(Summary(value=[Summary.Value(tag="overlays", image=picture)]), 0)
+        self._add(Summary(value=[Summary.Value(tag="overlays", image=picture)]))
 
     def close(self) -> None:
         """Flush and close the run."""
-        self._writer.close()
+        self._file.close()
+
+    def _add(self, summary: Summary, step: int = 0, when: float | None = None) -> None:
+        when = time.time() if when is None else when
+        event = Event(wall_time=when, step=step, summary=summary)
+        self._records.write(event.SerializeToString())
 
 
 def _scalars(values: Mapping[str, float]) -> Summary:

@@ -6,6 +6,7 @@
     manifest.json         hashes of both, seconds, host, versions, time
 """
 
+import functools
 import json
 import logging
 import platform
@@ -29,6 +30,7 @@ CONTENT = ("tensors.safetensors", "facts.json")
 VERSIONS_OF = ("torch", "numpy", "schedulefree", "scipy", "scikit-learn", "qpmstudy")
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Return the versions of Python and of every library that the numbers depend on."""
     return {"python": platform.python_version(), **{name: version(name) for name in VERSIONS_OF}}

@@ -155,7 +155,7 @@ class ResultTable:
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:
-            table = pq.read_table(path)
+            table = pq.ParquetFile(path).read()  # read_table takes three times as long
             rows: list[dict[str, Any]] = table.to_pylist()
         except (pa.ArrowException, OSError, ValueError) as error:
             raise _damaged(path, str(error)) from error

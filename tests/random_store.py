@@ -1,5 +1,6 @@
 """Stores of noise: of any size, without an image, for tests and benchmarks of reading."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ from torch import Tensor
 from qpmstudy.backbones import Backbone
 from qpmstudy.datasets import ImageDataset
 from storage.chunks import chunk_sums
-from storage.embeddings import EmbeddingStore, array_of, checksum, finish, open_store
+from storage.embeddings import CHUNK_SUMS, EmbeddingStore, array_of, open_store
 from storage.new_store import new_store
+from storage.record import digests, finish, forget_record, note
 
 CLASSES = 4
 
@@ -41,17 +43,18 @@ def random_store(path: Path, images: int, side: int, dim: int, seed: int = 0) ->
         labels=np.sort(np.arange(images) % CLASSES),
         splits=np.array(["train", "train", "train", "test"] * images)[:images],
     )
-    group = new_store(dataset, Noise(side, dim), path, f"noise-{seed}", {})
+    content = hashlib.sha256(f"noise-{seed}".encode()).hexdigest()
+    group = new_store(dataset, Noise(side, dim), path, content, {})
     generator = torch.Generator().manual_seed(seed)
     patches, rows = array_of(group, "patches"), int(group.attrs["shard_rows"])  # type: ignore[arg-type]
-    sums, digests = [], []
-    for start in range(0, images, rows):
-        shape = (min(rows, images - start), side * side, dim)
-        block = torch.randn(shape, generator=generator).half().numpy()
-        patches[start : start + rows] = block
+    sums = []
+    for shard, start in enumerate(range(0, images, rows)):
+        count = min(rows, images - start)
+        block = torch.randn((count, side * side, dim), generator=generator).half().numpy()
+        patches[start : start + count] = block
         sums.append(chunk_sums(block, patches.chunks[0]))
-        digests.append(checksum([block]))
-    array_of(group, "chunk_xxh3")[:] = np.concatenate(sums)
-    group.attrs["patches_sha256"] = digests
-    finish(group)
+        note(group, shard, digests(block, np.zeros((count, dim), np.float16), None))
+    array_of(group, CHUNK_SUMS)[:] = np.concatenate(sums)
+    finish(group, read_back=False)
+    forget_record(group)
     return open_store(path, "noise", "noise")

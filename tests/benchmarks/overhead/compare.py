@@ -1,0 +1,150 @@
+"""What a trial costs that computes nothing: ours, all stages stored, beside a plain Tune's no-op.
+
+    OMP_NUM_THREADS=1 python -m tests.benchmarks.overhead.compare
+    OMP_NUM_THREADS=1 python -m tests.benchmarks.overhead.compare --trials 10 100 1000 --ours-alone
+
+Ours includes a durable row, TensorBoard's events and picture, and the ledger; plain Tune has
+`reuse_actors` and the same number of concurrent trials, and keeps nothing. Both run in processes of
+their own, in turns; the time is that of the trials, after imports and the start of the cluster.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from cluster.session import ray_session
+
+HERE = Path(__file__).parents[3]
+STUDY = {
+    "pipeline": {
+        "embeddings": {"dataset": "birds-smoke"},
+        "adapter": {"depth": 2, "hidden": 16, "features": 32},
+        "dense": {"epochs": 15, "batch": 32, "lr": 1e-2},
+        "select": {"features": 10, "per_class": 3, "gap": 0.2, "solver": "lagrangian"},
+        "finetune": {"epochs": 20, "batch": 32, "lr": 2e-2, "l1_fv": 0},
+    },
+    "seeds": 1,
+}
+
+
+def ours(trials: int, root: Path) -> float:
+    """Return the seconds that a study takes whose stages are all stored."""
+    import io
+
+    from rich.console import Console
+
+    from cluster.launch import launch
+    from cluster.reporter import Reporter
+    from storage.layout import StorageRoot
+    from storage.study import parse_study
+
+    values = [n / 1000 for n in range(trials)]
+    content = {"name": f"cached-{trials}", "space": {"finetune.l1_fm": {"values": values}}}
+    spec = parse_study(STUDY | content, "overhead")
+    storage = StorageRoot(root)
+    _store_all(spec, storage)
+    reporter = Reporter(Console(file=io.StringIO()))
+    start = time.perf_counter()
+    outcome = launch(spec, storage, reporter)
+    seconds = time.perf_counter() - start
+    assert len(outcome.configurations) == trials
+    assert all(one.complete == 1 for one in outcome.configurations)
+    return seconds
+
+
+def _store_all(spec: Any, storage: Any) -> None:
+    """Compute one configuration and store its results under the keys of all."""
+    from qpmstudy.config import with_values
+    from qpmstudy.pipeline import run_pipeline, stage_keys
+    from storage.overlays import overlay
+    from storage.prepare import ensure_store
+    from storage.study import grid
+    from storage.study.space import settings
+
+    ((dataset, backbone),) = spec.stores()
+    store = ensure_store(storage, dataset, backbone, lambda *_: None)
+    whole = store.read_without_patches()
+    shards = tuple(store.read_shard(shard) for shard in range(store.shards))
+    outputs = run_pipeline(spec.pipeline, replace(whole, patches=shards), 0)
+    for chosen in grid(spec.parameters):
+        config = with_values(spec.pipeline, settings(spec.parameters, chosen))
+        keys = stage_keys(config, store.fingerprint, 0)
+        for stage, key in keys.items():
+            if not storage.artifacts.path(stage, key).exists():
+                storage.artifacts.write(stage, key, outputs[stage], 1.0)
+        overlay(storage.overlays, storage.artifacts, keys["evaluate"], Path(whole.image_root))
+
+
+def plain_tune(trials: int, root: Path) -> float:
+    """Return the seconds that as many trials take which report one number each."""
+    from ray import tune
+
+    class NoOp(tune.Trainable):
+        def step(self) -> dict[str, object]:
+            return {"score": self.config["x"], "done": True}
+
+        def reset_config(self, new_config: dict[str, object]) -> bool:
+            return True
+
+    tuner = tune.Tuner(
+        tune.with_resources(NoOp, {"cpu": 1}),
+        param_space={"x": tune.grid_search(list(range(trials)))},
+        tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=2),
+        run_config=tune.RunConfig(storage_path=str(root), verbose=0),
+    )
+    with ray_session(verbose=False):
+        start = time.perf_counter()
+        grid = tuner.fit()
+        seconds = time.perf_counter() - start
+    assert len(grid) == trials
+    return seconds
+
+
+KINDS = {"ours": ours, "plain Tune": plain_tune}
+
+
+def main() -> None:
+    """Measure in child processes, in turns, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, nargs="+", default=[200])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ours-alone", action="store_true")
+    parser.add_argument("--child", choices=KINDS, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps(KINDS[given.child](given.trials[0], Path(folder))))
+        return
+    kinds = ["ours"] if given.ours_alone else list(KINDS)
+    print("| trials | kind | seconds | range | ms a trial |\n|---|---|---|---|---|")
+    for trials in given.trials:
+        found: dict[str, list[float]] = {kind: [] for kind in kinds}
+        for _ in range(given.rounds):
+            for kind in kinds:
+                found[kind].append(_in_a_child(kind, trials))
+        for kind, seconds in found.items():
+            spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
+            middle = median(seconds)
+            print(f"| {trials} | {kind} | {middle:.2f} | {spread} | {1000 * middle / trials:.1f} |")
+
+
+def _in_a_child(kind: str, trials: int) -> float:
+    answer = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.overhead.compare", "--child", kind,
+         "--trials", str(trials)],
+        cwd=HERE, env=os.environ | {"PYTHONPATH": str(HERE)},
+        stdout=subprocess.PIPE, text=True, check=True,
+    )  # fmt: skip
+    return float(json.loads(answer.stdout.strip().splitlines()[-1]))
+
+
+if __name__ == "__main__":
+    main()
