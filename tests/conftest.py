@@ -43,6 +43,7 @@ WITHOUT_RAY = {
     "test_embed.py",
     "test_select.py",
     "test_reporter.py",
+    "test_running_front.py",
     "test_stage_book.py",
     "test_stage_errors.py",
     "test_study_files.py",

@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from command import Finished, here, run
+from command import Finished, here, run, smoke_study
 from qpmstudy.config import flatten
 from qpmstudy.pipeline import STAGES
 from storage.layout import StorageRoot
@@ -91,6 +92,38 @@ def test_launching_again_runs_nothing(finished: Finished) -> None:
     assert time.monotonic() - start < 20
     assert "no stage was run" in again.out
     assert before == {p: p.stat().st_mtime_ns for p in finished.root.rglob("*.safetensors")}
+
+
+CIRCUMSTANCES = ("committed", "study", "reused.", "command", "host")
+"""Columns that say when, where and for whom, not what."""
+
+
+def test_a_study_whose_stages_are_stored_needs_no_cluster(
+    finished: Finished, tmp_path: Path
+) -> None:
+    launched = here(
+        "study", "launch", smoke_study(tmp_path, "again", epochs=4), "--root", finished.root
+    )
+    assert launched.code == 0, launched.err
+    assert "[2/2] trial 1" in launched.out
+    assert "of memory" not in launched.out  # that is said when a cluster starts
+    before, after = (
+        pq.read_table(finished.root / name / "results").to_pylist() for name in ("smoke", "again")
+    )
+    assert len(before) == len(after) == 4
+    for one, other in zip(*(sorted(r, key=_by_run) for r in (before, after)), strict=True):
+        assert all(other[f"reused.{stage}"] for stage in STAGES)
+        kept = [name for name in one if not name.startswith(CIRCUMSTANCES)]
+        assert {name: one[name] for name in kept} == {name: other[name] for name in kept}
+    (events,) = (finished.root / "again" / "tensorboard" / "trial-00001" / "seed-0").iterdir()
+    reader = EventAccumulator(str(events), size_guidance={"images": 0})
+    reader.Reload()
+    assert [e.step for e in reader.Scalars("finetune/loss")] == [1, 2, 3, 4]
+    assert len(reader.Images("overlays")) == 1
+
+
+def _by_run(row: dict[str, object]) -> tuple[object, object]:
+    return row["trial"], row["seed"]
 
 
 def test_status_list_and_pareto(finished: Finished) -> None:
