@@ -36,7 +36,7 @@ def test_it_is_the_front_of_those_with_all_their_seeds(points: list[tuple[int, i
     found = RunningFront(SPEC, [])
     for trial, point in enumerate(points):
         entered = found.enter(configuration(trial, *map(float, point[:2]), point[2]))
-        assert entered.on_front == (entered in found.members)
+        assert entered.on_front == (trial in {member.trial for member in found.members})
     whole = [(trial, point) for trial, point in enumerate(points) if point[2] == 2]
     values = np.array([point[:2] for _, point in whole], dtype=float).reshape(-1, 2)
     on_front = non_dominated(values, [True, False])
@@ -48,5 +48,9 @@ def test_a_trial_that_is_entered_again_is_judged_anew() -> None:
     found = RunningFront(SPEC, [configuration(0, 0.5, 9, 2), configuration(1, 0.6, 9, 2)])
     assert [member.trial for member in found.members] == [1]
     found.enter(configuration(1, 0.4, 9, 2))
-    assert [member.trial for member in found.members] == []
-    assert found.enter(configuration(0, 0.5, 9, 2)).on_front
+    assert [member.trial for member in found.members] == [0]
+
+
+def test_what_is_no_number_is_on_no_front() -> None:
+    found = RunningFront(SPEC, [configuration(0, float("nan"), 0, 2)])
+    assert not found.members
