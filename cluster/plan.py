@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cluster.replication import replication
 from cluster.study_machine import Objectives, StudyMachine
 from cluster.trial_ledger import LedgerTrial, TrialLedger
 from storage.results import ResultTable, Row
@@ -19,7 +20,7 @@ class Plan:
         trials: every configuration dealt so far.
         rows: committed before this launch, that count.
         stale: those that do not: of failed runs to be repeated, or of another configuration.
-        complete: trials with all their rows.
+        complete: trials with the rows of all their first seeds.
     """
 
     machine: StudyMachine
@@ -41,7 +42,11 @@ def reconcile(
     by_trial: dict[int, list[Row]] = {trial.number: [] for trial in trials}
     for row in results.intact_rows():
         by_trial.setdefault(row["trial"], []).append(row)
-    machine = StudyMachine(spec.seeds, max(0, spec.configurations - len(trials)))
+    machine = StudyMachine(
+        spec.seeds.min,
+        max(0, spec.configurations - len(trials)),
+        replication(spec).next if spec.seeds.adaptive else None,
+    )
     rows: list[Row] = []
     stale: list[Row] = []
     complete = 0
@@ -53,7 +58,7 @@ def reconcile(
         ]
         rows += mine
         stale += [row for row in by_trial[trial.number] if row not in mine]
-        whole = {row["seed"] for row in mine} >= set(range(spec.seeds))
+        whole = {row["seed"] for row in mine} >= set(range(spec.seeds.min))
         if whole and trial.running:
             settle(spec, ledger, trial.number, mine)
         complete += whole

@@ -11,7 +11,7 @@ class RunningFront:
     """The configurations that none of those entered dominates."""
 
     def __init__(self, spec: StudySpec, configurations: Iterable[Configuration]) -> None:
-        self._seeds = spec.seeds
+        self._seeds = spec.seeds.min
         self._signs = {n: 1 if way == "max" else -1 for n, way in spec.objectives.items()}
         self.members: list[Configuration] = []
         for configuration in configurations:
@@ -20,7 +20,7 @@ class RunningFront:
     def enter(self, configuration: Configuration) -> Configuration:
         """Enter one with all its seeds; return it with whether it is on the front now."""
         new = self._values(configuration)
-        complete = configuration.complete >= self._seeds
+        complete = configuration.complete >= self._seeds and not configuration.failed
         others = [member for member in self.members if member.trial != configuration.trial]
         on_front = complete and not any(_dominates(self._values(m), new) for m in others)
         entered = replace(configuration, on_front=on_front)

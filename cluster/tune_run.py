@@ -158,6 +158,6 @@ class _Watch:
         seconds = self.snapshot["mean_seconds"]
         if "finetune" not in seconds:
             return ""
-        runs = (self._driver.jobs - self._driver.ended) * self._spec.seeds
+        runs = (self._driver.jobs - self._driver.ended) * self._spec.seeds.min
         cost = seconds["finetune"] + seconds.get("evaluate", 0.0)
         return f" | about {duration(runs * cost / self._slots)} left" if runs else ""

@@ -13,7 +13,7 @@ from cluster.trial_ledger import TrialLedger
 from qpmstudy.config import flatten
 from qpmstudy.errors import DataError
 from storage.results import ResultTable, schema
-from storage.study import StudySpec, parse_study
+from storage.study import Seeds, StudySpec, parse_study
 
 SCHEMA: pa.Schema = schema(["test"])
 
@@ -54,7 +54,7 @@ def test_a_grid_deals_every_combination_once_in_order(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "gp"])
 def test_what_a_sampler_draws_does_not_depend_on_interruptions(
     tmp_path: Path, sampler: str
 ) -> None:
@@ -162,7 +162,7 @@ def test_more_seeds_extend_trials_that_were_told(tmp_path: Path) -> None:
     trial = ledger.deal()
     commit(table, study, trial, 0)
     ledger.tell(trial.number, [0.5, 0.8])
-    plan = reconcile(study.model_copy(update={"seeds": 3}), ledger, table)
+    plan = reconcile(study.model_copy(update={"seeds": Seeds(min=3, max=3)}), ledger, table)
     assert left(plan) == [Start(0, (1, 2))]
 
 

@@ -128,7 +128,7 @@ def test_entries_that_cannot_be(entry: object, message: str) -> None:
         ({"pipeline": {"dense": {"lr": float("inf")}}}, "finite number"),
         ({"trials": 5}, "the grid has 2 configurations (got 5)"),
         ({"sampler": "tpe"}, "the sampler 'tpe' needs a number of trials"),
-        ({"sampler": "bayes"}, "'grid', 'random', 'tpe' or 'nsga2' (got 'bayes')"),
+        ({"sampler": "bayes"}, "'random', 'tpe', 'nsga2' or 'gp' (got 'bayes')"),
         ({"seeds": "3"}, "seeds: Input should be a valid integer (got '3')"),
         ({"seeds": True}, "seeds: Input should be a valid integer (got True)"),
         ({"objectives": {}}, "objectives: Dictionary should have at least 1 item"),
