@@ -122,7 +122,7 @@ def test_a_fixed_number_asks_for_nothing() -> None:
 
 
 def test_that_all_seeds_move_together_makes_two_easier_to_tell_apart() -> None:
-    """Both always differ by 0.01, while the seeds differ by 0.1."""
+    """Both always differ by 0.03, while the seeds differ by 0.1."""
     shared = np.random.default_rng(2).normal(0.5, 0.1, 5)
     alone = np.random.default_rng(3).normal(0.5, 0.1, 5)
 
@@ -133,7 +133,7 @@ def test_that_all_seeds_move_together_makes_two_easier_to_tell_apart() -> None:
         }
         return 0.5 - abs(0.5 - rule().probabilities(table)[0])
 
-    assert doubt(shared + 0.01) < 0.05 < doubt(alone - alone.mean() + shared.mean() + 0.01)
+    assert doubt(shared + 0.03) < 0.05 < doubt(alone - alone.mean() + shared.mean() + 0.03)
 
 
 VECTORS = st.lists(st.tuples(*[st.sampled_from([0.0, 0.1, 0.2, 0.5])] * 3), min_size=2, max_size=4)
