@@ -17,6 +17,7 @@ import optuna
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import TrialState
 
+from cluster.rungs import Report
 from cluster.samplers import SAMPLERS, distribution, suggest
 from cluster.warm_start import Observation
 from qpmstudy.errors import DataError
@@ -27,6 +28,8 @@ logging.getLogger("optuna").propagate = False
 
 LEVEL = "level"
 """Attribute of a grid's trial: its values. A sampler's parameters may never get another value."""
+RUNG = "rung:"
+"""Prefix of attributes: what a trial is worth at a rung, and how many were noted before."""
 WARM = "warm_start"
 """Attribute of an earlier study's trial: which one it is."""
 # NSGA-II looks for parents in the last generation alone: this is the one before the study's.
@@ -75,7 +78,7 @@ class TrialLedger:
             ) from error
         self._warm = self._enter(warm)
         own = self._own()
-        self._dealt = len(own)
+        self._dealt, self._noted = len(own), len(self.rung_reports())
         # A grid is dealt in order, whatever stands in it by now that did not before.
         dealt = [_frozen_values(frozen) for frozen in own]
         known = {_point(values) for values in dealt if values is not None}
@@ -112,6 +115,29 @@ class TrialLedger:
     def fail(self, number: int) -> None:
         """Record that a trial failed."""
         self._study.tell(number + self._warm, state=TrialState.FAIL, skip_if_finished=True)
+
+    def stop(self, number: int) -> None:
+        """Record that a trial was stopped early: samplers take it for a poor one."""
+        self._study.tell(number + self._warm, state=TrialState.PRUNED, skip_if_finished=True)
+
+    def note_rung(self, report: Report) -> None:
+        """Record what a trial is worth at a rung, once, before anything is done about it."""
+        trial, name = self._own()[report.trial], RUNG + report.rung
+        if name in trial.user_attrs:
+            return
+        noted = {"order": self._noted, "values": list(report.values)}
+        self._study._storage.set_trial_user_attr(trial._trial_id, name, noted)
+        self._noted += 1
+
+    def rung_reports(self) -> list[Report]:
+        """Return what was noted of rungs, in the order in which it was."""
+        noted = [
+            (content["order"], Report(number, name.removeprefix(RUNG), tuple(content["values"])))
+            for number, frozen in enumerate(self._own())
+            for name, content in frozen.user_attrs.items()
+            if name.startswith(RUNG)
+        ]
+        return [report for _, report in sorted(noted, key=lambda pair: pair[0])]
 
     def _own(self) -> list[optuna.trial.FrozenTrial]:
         return self._study.get_trials(deepcopy=False)[self._warm :]

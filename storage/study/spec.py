@@ -18,6 +18,7 @@ from storage.layout import STUDY_NAME
 from storage.study.seeds import Seeds
 from storage.study.space import Parameter, SpaceEntry, grid, parameters_of
 from storage.study.space_problems import entry_problems, grid_problems, variant_problems
+from storage.study.stopping import EPOCH_FIGURES, Stopping
 from storage.study.validation import Frozen, model_of, sentences
 
 Direction = Literal["max", "min"]
@@ -64,6 +65,8 @@ class StudySpec(Frozen):
     trials: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = None
     warm_start: tuple[StudyName, ...] = ()
     """Earlier studies whose results the sampler is told at the beginning."""
+    stop: Stopping | None = None
+    """Which trials end early; None: none."""
     protocol: Literal["validation", "paper"] = "validation"
     parallel: Annotated[int, Field(ge=1, strict=True)] | None = None
     stages: dict[str, Resources] = Field(default_factory=dict)
@@ -215,7 +218,7 @@ def _problems(spec: StudySpec) -> list[str]:
         )
     if spec.sampler != "grid" and spec.trials is None:
         problems.append(f"trials: the sampler {spec.sampler!r} needs a number of trials.")
-    problems += _warm_start_problems(spec)
+    problems += _warm_start_problems(spec) + _stopping_problems(spec)
     for kind, position, check in (
         ("embeddings.dataset", 0, check_dataset),
         ("embeddings.backbone", 1, check_backbone),
@@ -249,6 +252,23 @@ def _warm_start_problems(spec: StudySpec) -> list[str]:
         problems.append("warm_start: a study goes on from its own results anyway: leave it out.")
     if len(set(names)) < len(names):
         problems.append(f"warm_start: a study stands twice (got {', '.join(names)}).")
+    return problems
+
+
+def _stopping_problems(spec: StudySpec) -> list[str]:
+    problems = []
+    for rung in spec.stop.rungs if spec.stop else ():
+        known = (
+            EPOCH_FIGURES
+            if rung.epoch is not None
+            else tuple(f"dense_{name}" for name in (*SPLIT_METRICS, *TRAINING_METRICS))
+        )
+        problems += [
+            f"stop.rungs: at {rung.label} there is no figure {name!r}, only {', '.join(known)}."
+            + did_you_mean(name, known)
+            for name in rung.measures(spec.objectives)
+            if name not in known
+        ]
     return problems
 
 
