@@ -20,9 +20,9 @@ def changes(old: Mapping[str, Any], new: StudySpec) -> list[str]:
 def other_changes(old: Mapping[str, Any], new: StudySpec) -> list[str]:
     """Return those changes that do more than to extend a study.
 
-    More trials, seeds and values extend it: of a grid any values, as long as every configuration
-    it had is still one of it; of the other samplers wider ranges, for their ledger can tell a
-    parameter no other list of values.
+    More trials, seeds and values extend it: a grid may have any that leave every configuration it
+    had in it. The other samplers' spaces stay, as what is known of one says little of a wider one
+    in their models: that is a new study, which may start from this one (`warm_start`).
     """
     lines = changes(old, new)
     try:
@@ -32,7 +32,7 @@ def other_changes(old: Mapping[str, Any], new: StudySpec) -> list[str]:
     grows = {
         "trials": (new.trials or 0) >= (before.trials or 0),
         "seeds": new.seeds.min >= before.seeds.min and new.seeds.max >= before.seeds.max,
-        "space": before.sampler == new.sampler and _holds(before, new),
+        "space": _holds(before, new),
     }
     return [line for line in lines if not grows.get(_section(line), False)]
 
@@ -42,19 +42,11 @@ def _section(line: str) -> str:
 
 
 def _holds(old: StudySpec, new: StudySpec) -> bool:
-    if new.sampler != "grid":
-        names = [parameter.name for parameter in old.parameters]
-        same = names == [parameter.name for parameter in new.parameters]
-        return same and all(map(_widens, old.parameters, new.parameters))
+    """Return whether every configuration of a grid is one of another."""
+    if {old.sampler, new.sampler} != {"grid"}:
+        return False
     there = {_point(new.parameters, chosen) for chosen in grid(new.parameters)}
     return all(_point(old.parameters, chosen) in there for chosen in grid(old.parameters))
-
-
-def _widens(old: Parameter, new: Parameter) -> bool:
-    ranged = old.values is None and new.values is None
-    wider = new.low <= old.low and new.high >= old.high
-    kept = ("paths", "values", "step", "log", "variants", "when")
-    return (not ranged or wider) and all(getattr(old, n) == getattr(new, n) for n in kept)
 
 
 def _point(parameters: tuple[Parameter, ...], chosen: Mapping[str, Any]) -> tuple[object, ...]:

@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 from pydantic import Field, model_serializer, model_validator
-from pydantic_core import PydanticKnownError
 
 from storage.study.validation import Frozen
 
@@ -23,11 +22,11 @@ class Seeds(Frozen):
         if isinstance(given, dict | Seeds):
             return given
         if isinstance(given, bool) or not isinstance(given, int):
-            raise PydanticKnownError("int_type")
+            raise ValueError("Input should be a valid integer, or {min: ..., max: ...}")
         if given < 1:
-            raise PydanticKnownError("greater_than_equal", {"ge": 1})
+            raise ValueError("Input should be greater than or equal to 1")
         if given > MOST:
-            raise PydanticKnownError("less_than_equal", {"le": MOST})
+            raise ValueError(f"Input should be less than or equal to {MOST}")
         return {"min": given, "max": given}
 
     @model_validator(mode="after")

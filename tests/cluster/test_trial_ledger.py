@@ -264,16 +264,3 @@ def test_a_grid_trial_cut_off_before_its_values_gets_them(tmp_path: Path) -> Non
     ledger = TrialLedger(path, spec())
     assert [trial.chosen for trial in ledger.trials()] == dealt
     assert ledger.deal().chosen not in dealt
-
-
-@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp"])
-def test_a_wider_range_goes_on_with_what_is_known(tmp_path: Path, sampler: str) -> None:
-    narrow, path = spec(sampler, trials=20), tmp_path / "ledger"
-    ledger = TrialLedger(path, narrow)
-    for number in range(5):
-        ledger.tell(ledger.deal().number, [0.1 * number, 0.5])
-    content = narrow.canonical()
-    content["space"]["finetune.div"] |= {"high": 50}
-    ledger = TrialLedger(path, parse_study(content, "test"))
-    drawn = [ledger.deal().chosen["finetune.div"] for _ in range(6)]
-    assert max(drawn) > 2

@@ -126,7 +126,7 @@ def test_a_sampler_learns_and_the_study_does_not_count(root: StorageRoot, sample
     ]
     assert again.deal().number == 4
     plan = reconcile(new, again, root.study("new").results)
-    assert (len(plan.unfinished), plan.undealt) == (5, 1)
+    assert (len(plan.trials), plan.machine.undealt) == (5, 1)
 
 
 def test_entering_goes_on_where_it_was_cut_off(root: StorageRoot) -> None:

@@ -47,8 +47,6 @@ def judge(base: dict[str, Any], path: str, value: object) -> tuple[int, list[str
         (GRID, "space/method/variants/big", {"select.features": 60}),
         (GRID, "space/select.per_class/values", [3, 4]),
         (RANGES, "trials", 11),
-        (RANGES, "space/finetune.l1_fm/low", 0.5),
-        (RANGES, "space/finetune.l1_fm/high", 9),
     ],
 )
 def test_more_extends(base: dict[str, Any], path: str, value: object) -> None:
@@ -68,7 +66,7 @@ def test_more_extends(base: dict[str, Any], path: str, value: object) -> None:
         (GRID, "space/dense.lr", {"values": [0.1, 0.2]}),
         (GRID, "protocol", "paper"),
         (RANGES, "trials", 9),
-        (RANGES, "space/finetune.l1_fm/low", 1.5),
+        (RANGES, "space/finetune.l1_fm/high", 9),
         (RANGES, "space/finetune.l1_fm/log", True),
         (RANGES, "space/dense.div/values", [0, 1, 2]),
         (RANGES, "space/dense.lr", {"values": [0.1, 0.2]}),

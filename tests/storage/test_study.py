@@ -130,8 +130,14 @@ def test_entries_that_cannot_be(entry: object, message: str) -> None:
         ({"trials": 5}, "the grid has 2 configurations (got 5)"),
         ({"sampler": "tpe"}, "the sampler 'tpe' needs a number of trials"),
         ({"sampler": "bayes"}, "'random', 'tpe', 'nsga2' or 'gp' (got 'bayes')"),
-        ({"seeds": "3"}, "seeds: Input should be a valid integer (got '3')"),
-        ({"seeds": True}, "seeds: Input should be a valid integer (got True)"),
+        (
+            {"seeds": "3"},
+            "seeds: Input should be a valid integer, or {min: ..., max: ...} (got '3')",
+        ),
+        (
+            {"seeds": True},
+            "seeds: Input should be a valid integer, or {min: ..., max: ...} (got True)",
+        ),
         ({"seeds": 1001}, "seeds: Input should be less than or equal to 1000 (got 1001)"),
         ({"seeds": {"min": 3}}, "seeds.max: this key is required"),
         ({"seeds": {"min": 3, "max": 2}}, "seeds: `min` (3) must not be above `max` (2)"),
