@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cluster.budget import Spending
 from cluster.plan import Plan, objectives, settle
 from cluster.replicate import StudyContext, run_trial
 from cluster.reporter import Reporter, best_so_far, trial_line
@@ -51,6 +52,7 @@ class StudyDriver:
         context: what every trial has in common.
         plan: what earlier launches left.
         reporter: told of every trial that ends.
+        spending: what a budget is counted by.
         left: words on the time left, asked for each line.
     """
 
@@ -59,6 +61,7 @@ class StudyDriver:
     context: StudyContext
     plan: Plan
     reporter: Reporter
+    spending: Spending
     left: Callable[[], str] = lambda: ""
     ended: int = 0  # trials, in this launch
     _chosen: dict[int, Mapping[str, Any]] = field(default_factory=dict)
@@ -140,16 +143,19 @@ class StudyDriver:
             trial = row["trial"]
             mine = self._rows.setdefault(trial, [])
             mine[:] = [*(one for one in mine if one["seed"] != row["seed"]), row]
-            complete = self.plan.machine.row(trial, row["seed"], objectives(row, self.spec))
-            if complete:
+            whole = self.plan.machine.row(trial, row["seed"], objectives(row, self.spec))
+            if whole:
                 settle(self.spec, self.ledger, trial, mine)
                 self._show(trial, mine)
+            elif row["seed"] >= self.spec.seeds.min:  # one more than the first ones
+                self._show(trial, mine, more=True)
 
-    def _show(self, trial: int, rows: Sequence[Row]) -> None:
-        self.ended += 1
+    def _show(self, trial: int, rows: Sequence[Row], more: bool = False) -> None:
+        self.ended += not more
         (this,) = summarise(rows, self.spec)
         line = trial_line(self.front.enter(this), self.spec)
-        self.reporter.line(f"[{self.ended}/{self.jobs}] {line}{self.left()}")
+        seeds = f"{len(rows)} seeds, " if more else ""
+        self.reporter.line(f"[{seeds}{self.ended}/{self.jobs}] {line}{self.left()}")
         logger.info(line)
 
     def rows(self) -> list[Row]:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cluster.budget import Budget, Spending
 from cluster.driver import StudyDriver
 from cluster.plan import Plan, reconcile
 from cluster.replicate import StoreFacts, StudyContext
@@ -13,18 +14,18 @@ from cluster.study_machine import ATTEMPTS
 from cluster.tokens import check_tokens, local_tokens
 from cluster.trial_ledger import TrialLedger
 from cluster.tune_run import run_with_tune
+from cluster.warm_start import observations
 from qpmstudy.errors import ConfigError
 from qpmstudy.files import read_json, write_json
 from storage.driver_lock import driver_lock
 from storage.embeddings import EmbeddingStore
 from storage.layout import StorageRoot, StudyFolder
 from storage.prepare import ensure_store
-from storage.study import StudySpec, differences
+from storage.study import StudySpec
+from storage.study.extension import changes, other_changes
 from storage.summary import Configuration, summarise
 
-EXTENDABLE = frozenset({"trials", "seeds"})
-# may change at any time
-NOT_THE_QUESTION = frozenset({"description", "stages", "parallel", "table"})
+NO_BOUNDS = Budget()
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ def launch(
     extend: bool = False,
     retry_failed: bool = False,
     verbose: bool = False,
+    budget: Budget = NO_BOUNDS,
 ) -> Outcome:
     """Run what is left of a study and return what is known about it.
 
@@ -53,32 +55,37 @@ def launch(
         extend: allow more trials or seeds than the study was launched with before.
         retry_failed: run the seeds that failed before once more.
         verbose: let Ray and Tune speak.
+        budget: what this launch may spend; what is left then is for the next one.
 
     Raises:
         ConfigError: the study was launched before with other content, another driver runs it,
             or a stage asks for resources that are not there.
-        DataError: embeddings are missing or another dataset's, or memory holds not even the
-            windows to stream them.
+        DataError: a study to start from is unknown; embeddings are missing or another dataset's,
+            or memory holds not even the windows to stream them.
     """
     start = time.perf_counter()
     folder = root.study(spec.name)
     with driver_lock(folder.lock):
         _check_spec(spec, folder, extend)
+        known = observations(spec, root)
         tokens = local_tokens(spec)
         if not joins_cluster():
             check_tokens(spec, tokens)
         stores = [ensure_store(root, *names, reporter.phase) for names in spec.stores()]
         write_json(folder.spec, spec.canonical())
-        ledger = TrialLedger(folder.ledger, spec)
-        plan = reconcile(spec, ledger, folder.results, retry_failed)
+        ledger = TrialLedger(folder.ledger, spec, known)
+        spending = Spending(budget, time.monotonic())
+        plan = reconcile(spec, ledger, folder.results, retry_failed, spending.over)
         reporter.line(_opening(spec, plan))
         for note in spec.notes():
             reporter.line(f"note: {note}")
-        driver = StudyDriver(spec, ledger, _context(spec, root, stores), plan, reporter)
+        driver = StudyDriver(spec, ledger, _context(spec, root, stores), plan, reporter, spending)
         if driver.has_job():
             run_with_tune(driver, root, stores, tokens, verbose)
-        elif not driver.ended:
+        elif not driver.ended and not plan.machine.stopped_early:
             reporter.line("nothing is left to do: no stage was run")
+        if spending.said:
+            reporter.line(f"{spending.said}: launch again to go on with what is left")
         for trial in sorted(plan.machine.abandoned):
             reporter.line(
                 f"trial {trial} is unfinished: its coordinator died {ATTEMPTS} times, see "
@@ -107,22 +114,14 @@ def _check_spec(spec: StudySpec, folder: StudyFolder, extend: bool) -> None:
     """
     if not folder.spec.exists():
         return
-    old, new = read_json(folder.spec), spec.canonical()
-    changed = [
-        line
-        for line in differences(old, new)
-        if line.partition(":")[0].partition(".")[0] not in NOT_THE_QUESTION
-    ]
-    if not changed:
-        return
-    grows = all(new[key] >= (old[key] or 0) for key in EXTENDABLE if new[key] is not None)
-    only_more = {line.partition(":")[0] for line in changed} <= EXTENDABLE and grows
-    if not (extend and only_more):
+    old = read_json(folder.spec)
+    changed = changes(old, spec)
+    if changed and not (extend and not other_changes(old, spec)):
         listing = "\n".join(f"  - {line}" for line in changed)
         raise ConfigError(
             f"The study {spec.name!r} was launched before with other content:\n{listing}\n"
-            "Give the new question a new name; or, to run more trials or seeds of the same one, "
-            "change only those and add --extend."
+            "Give the new question a new name; or, to run more trials, seeds or values of a grid "
+            "of the same one, change only those and add --extend."
         )
 
 

@@ -1,8 +1,9 @@
 """What is left to do of a study: ledger and results compared."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from cluster.replication import replication
 from cluster.study_machine import Objectives, StudyMachine
 from cluster.trial_ledger import LedgerTrial, TrialLedger
 from storage.results import ResultTable, Row
@@ -19,7 +20,7 @@ class Plan:
         trials: every configuration dealt so far.
         rows: committed before this launch, that count.
         stale: those that do not: of failed runs to be repeated, or of another configuration.
-        complete: trials with all their rows.
+        complete: trials with the rows of all their first seeds.
     """
 
     machine: StudyMachine
@@ -30,18 +31,27 @@ class Plan:
 
 
 def reconcile(
-    spec: StudySpec, ledger: TrialLedger, results: ResultTable, retry_failed: bool = False
+    spec: StudySpec,
+    ledger: TrialLedger,
+    results: ResultTable,
+    retry_failed: bool = False,
+    stop_dealing: Callable[[float], bool] = lambda now: False,
 ) -> Plan:
     """Compare ledger and results, tell what was committed but not told, and plan the rest.
 
     A row counts for a trial if its configuration is the one the ledger dealt; one with status
-    FAIL counts too, unless `retry_failed`.
+    FAIL counts too, unless `retry_failed`. `stop_dealing` is the machine's.
     """
     trials = ledger.trials()
     by_trial: dict[int, list[Row]] = {trial.number: [] for trial in trials}
     for row in results.intact_rows():
         by_trial.setdefault(row["trial"], []).append(row)
-    machine = StudyMachine(spec.seeds, max(0, spec.configurations - len(trials)))
+    machine = StudyMachine(
+        spec.seeds.min,
+        max(0, spec.configurations - len(trials)),
+        replication(spec).next if spec.seeds.adaptive else None,
+        stop_dealing,
+    )
     rows: list[Row] = []
     stale: list[Row] = []
     complete = 0
@@ -53,7 +63,7 @@ def reconcile(
         ]
         rows += mine
         stale += [row for row in by_trial[trial.number] if row not in mine]
-        whole = {row["seed"] for row in mine} >= set(range(spec.seeds))
+        whole = {row["seed"] for row in mine} >= set(range(spec.seeds.min))
         if whole and trial.running:
             settle(spec, ledger, trial.number, mine)
         complete += whole

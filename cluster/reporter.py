@@ -98,6 +98,7 @@ def trial_line(configuration: Configuration, spec: StudySpec) -> str:
     values = ", ".join(
         f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
         for name, value in configuration.searched.items()
+        if value != "-"
     )
     if configuration.failed:
         return (

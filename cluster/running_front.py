@@ -12,7 +12,7 @@ class RunningFront:
     """The configurations that none of those entered dominates."""
 
     def __init__(self, spec: StudySpec, configurations: Iterable[Configuration]) -> None:
-        self._seeds = spec.seeds
+        self._seeds = spec.seeds.min
         self._signs = {n: 1 if way == "max" else -1 for n, way in spec.objectives.items()}
         self.members: list[Configuration] = []
         self._whole: dict[int, Configuration] = {}  # with all their seeds

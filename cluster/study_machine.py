@@ -45,7 +45,7 @@ class Finish:
 Command = Start | Deal | Wait | Finish
 
 NextSeeds = Callable[[Mapping[int, Mapping[int, Objectives | None]], int], list[tuple[int, int]]]
-"""Of every trial the objectives by seed (None: running or failed), and how many replicates to name
+"""Of every trial that has not failed the objectives by seed (None: running), and how many to name
 at most; returns which (trial, seed) to run beyond the first ones, none if no more are needed."""
 
 
@@ -182,5 +182,6 @@ class StudyMachine:
         return {
             number: dict(trial.seeds) | dict.fromkeys(trial.running)
             for number, trial in self._trials.items()
-            if number not in self.abandoned
+            # one that failed is no rival of others, and gets no more
+            if number not in self.abandoned and None not in trial.seeds.values()
         }

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
+from cluster.replication import replication, table_of
 from storage.driver_lock import is_running
 from storage.layout import StorageRoot, StudyFolder
 from storage.spec_file import stored_spec
@@ -99,13 +100,15 @@ def paper_tables(made: PaperTable) -> list[Table]:
 
 def status_lines(folder: StudyFolder, spec: StudySpec) -> tuple[list[str], list[Configuration]]:
     """Return progress and failures of a study in words, and its configurations so far."""
-    configurations = summarise(folder.results.rows(), spec)
+    rows = folder.results.rows()
+    configurations = summarise(rows, spec)
     runs = sum(c.complete + c.failed for c in configurations)
-    total = spec.configurations * spec.seeds
-    state = "running" if is_running(folder.lock) else "done" if runs >= total else "stopped"
+    total = spec.configurations * spec.seeds.min
+    over = runs >= total and replication(spec).over(table_of(rows, spec))
+    state = "running" if is_running(folder.lock) else "done" if over else "stopped"
+    count = f"{runs} runs, {total} at least" if spec.seeds.adaptive else f"{runs} of {total} runs"
     lines = [
-        f"{spec.name}: {state}, {runs} of {total} runs "
-        f"({spec.configurations} configurations x {spec.seeds} seeds)"
+        f"{spec.name}: {state}, {count} ({spec.configurations} configurations x {spec.seeds} seeds)"
     ]
     for configuration in configurations:
         lines += [f"trial {configuration.trial} FAILED: {e}" for e in configuration.errors]
@@ -125,7 +128,7 @@ def studies_table(root: StorageRoot) -> Table:
             folder.name,
             state,
             f"{sum(c.complete + c.failed for c in configurations)}"
-            f"/{spec.configurations * spec.seeds}",
+            f"/{spec.configurations * spec.seeds.min}",
             str(sum(c.failed for c in configurations)),
             str(sum(c.on_front for c in configurations)),
             spec.description,

@@ -7,6 +7,7 @@ Results are committed first; only then is a trial told (`tell`, `fail`).
 import logging
 import math
 import warnings
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,20 @@ import optuna
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import TrialState
 
-from cluster.samplers import SAMPLERS, suggest
+from cluster.samplers import SAMPLERS, distribution, suggest
+from cluster.warm_start import Observation
 from qpmstudy.errors import DataError
 from storage.study import StudySpec, grid
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 logging.getLogger("optuna").propagate = False
+
+LEVEL = "level"
+"""Attribute of a grid's trial: its values. A sampler's parameters may never get another value."""
+WARM = "warm_start"
+"""Attribute of an earlier study's trial: which one it is."""
+# NSGA-II looks for parents in the last generation alone: this is the one before the study's.
+WARM_SYSTEM = {optuna.samplers.NSGAIISampler._get_generation_key(): 0}
 
 
 @dataclass(frozen=True)
@@ -39,14 +48,16 @@ class TrialLedger:
     Whoever opens one for writing must hold the study's driver lock.
     """
 
-    def __init__(self, path: Path, spec: StudySpec) -> None:
+    def __init__(self, path: Path, spec: StudySpec, warm: Sequence[Observation] = ()) -> None:
         """Open the journal at `path`, made anew if there is none.
+
+        `warm` enters a journal in which nothing has been dealt yet. Its entries come before the
+        study's own trials and are never among them.
 
         Raises:
             DataError: the journal is damaged.
         """
         self._spec = spec
-        self._levels = grid(spec.parameters) if spec.sampler == "grid" else None
         _mend(path)
         try:
             self._study = optuna.create_study(
@@ -62,10 +73,18 @@ class TrialLedger:
                 f"The ledger {path} is damaged ({error}). Move it away and launch the study "
                 "again: stored stages and results are found by their content."
             ) from error
+        self._warm = self._enter(warm)
+        own = self._own()
+        self._dealt = len(own)
+        # A grid is dealt in order, whatever stands in it by now that did not before.
+        dealt = [_frozen_values(frozen) for frozen in own]
+        known = {_point(values) for values in dealt if values is not None}
+        levels = grid(spec.parameters) if spec.sampler == "grid" else []
+        self._levels = deque(level for level in levels if _point(level) not in known)
 
     def trials(self) -> list[LedgerTrial]:
         """Return every trial dealt so far, in order; interrupted ones with all their values."""
-        return [self._complete(frozen) for frozen in self._study.get_trials(deepcopy=False)]
+        return [self._complete(frozen) for frozen in self._own()]
 
     def deal(self) -> LedgerTrial:
         """Propose the next configuration and record it as running.
@@ -73,15 +92,10 @@ class TrialLedger:
         The sampler is seeded by trial and parameter, so what it draws does not depend on how
         often the study was interrupted, or where.
         """
-        number = len(self._study.get_trials(deepcopy=False))
-        waiting = self._study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        if waiting:  # cut off between the two calls below
-            number = waiting[0].number
-        elif self._levels is not None:
-            self._study.enqueue_trial(self._levels[number])
-        self._seed_sampler(number, 0)
+        self._seed_sampler(self._dealt, 0)
         trial = self._study.ask()
-        return LedgerTrial(trial.number, self._suggest(trial), running=True)
+        self._dealt += 1
+        return LedgerTrial(trial.number - self._warm, self._suggest(trial), running=True)
 
     def tell(self, number: int, values: Sequence[float | None]) -> bool:
         """Record the objectives of a trial; returns False, and records FAIL, if one is no number.
@@ -92,36 +106,75 @@ class TrialLedger:
         if not all(map(math.isfinite, numbers)):
             self.fail(number)
             return False
-        self._study.tell(number, numbers, skip_if_finished=True)
+        self._study.tell(number + self._warm, numbers, skip_if_finished=True)
         return True
 
     def fail(self, number: int) -> None:
         """Record that a trial failed."""
-        self._study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+        self._study.tell(number + self._warm, state=TrialState.FAIL, skip_if_finished=True)
+
+    def _own(self) -> list[optuna.trial.FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)[self._warm :]
+
+    def _enter(self, warm: Sequence[Observation]) -> int:
+        """Add what is not there yet of earlier studies; return how many are there."""
+        there = self._study.get_trials(deepcopy=False)
+        count = sum(WARM in frozen.user_attrs for frozen in there)
+        if count < len(there):  # the study has begun
+            return count
+        by_name = {parameter.name: distribution(parameter) for parameter in self._spec.parameters}
+        for observation in warm[count:]:
+            self._study.add_trial(
+                optuna.trial.create_trial(
+                    params=observation.chosen,
+                    distributions={name: by_name[name] for name in observation.chosen},
+                    values=observation.values,
+                    user_attrs={WARM: observation.source},
+                    system_attrs=WARM_SYSTEM,
+                )
+            )
+        return max(count, len(warm))
 
     def _complete(self, frozen: optuna.trial.FrozenTrial) -> LedgerTrial:
+        number, chosen = frozen.number - self._warm, _frozen_values(frozen)
         if frozen.state.is_finished():
-            return LedgerTrial(frozen.number, frozen.params, running=False)
-        # It may have been killed while its values were drawn: the missing ones are drawn now.
-        self._seed_sampler(frozen.number, 0)
-        return LedgerTrial(
-            frozen.number,
-            self._suggest(optuna.Trial(self._study, frozen._trial_id)),
-            running=True,
-        )
+            return LedgerTrial(number, chosen or {}, running=False)
+        if chosen is not None and {*chosen} == {
+            parameter.name for parameter in self._spec.parameters if parameter.active(chosen)
+        }:
+            return LedgerTrial(number, chosen, running=True)
+        # It was killed while its values were drawn: the missing ones are drawn now.
+        self._seed_sampler(number, 0)
+        trial = optuna.Trial(self._study, frozen._trial_id)
+        return LedgerTrial(number, self._suggest(trial), running=True)
 
     def _suggest(self, trial: optuna.Trial) -> dict[str, Any]:
+        if self._spec.sampler == "grid":
+            level = self._levels.popleft()
+            trial.set_user_attr(LEVEL, level)
+            return level
+        chosen: dict[str, Any] = {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            chosen = {}
             for position, parameter in enumerate(self._spec.parameters):
-                self._seed_sampler(trial.number, position)
-                chosen[parameter.name] = suggest(trial, parameter)
-            return chosen
+                if parameter.active(chosen):
+                    self._seed_sampler(trial.number - self._warm, position)
+                    chosen[parameter.name] = suggest(trial, parameter)
+        return chosen
 
     def _seed_sampler(self, number: int, position: int) -> None:
         seed = number * len(self._spec.parameters) + position
         self._study.sampler = SAMPLERS.get(self._spec.sampler)(self._spec, seed)
+
+
+def _frozen_values(frozen: optuna.trial.FrozenTrial) -> dict[str, Any] | None:
+    """Return what was recorded of a trial's values, perhaps not all; None: nothing."""
+    found: dict[str, Any] = frozen.user_attrs.get(LEVEL, frozen.params)
+    return found or None
+
+
+def _point(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(values.items()))
 
 
 def _mend(path: Path) -> None:

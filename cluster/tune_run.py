@@ -74,7 +74,7 @@ def run_with_tune(
                 callbacks=[ErrorLog()],
             ),
         )
-        driver.left = watch.left
+        driver.left, driver.spending.computed = watch.left, watch.computed
         with driver.reporter.moving(watch.status):
             tuner.fit()
         watch.poll(timeout=60)
@@ -119,6 +119,11 @@ class _Watch:
         }
         return LedgerSource(self._ledger, embeddings)
 
+    def computed(self) -> int:
+        """Return how many stages were computed, those in flight included."""
+        self.poll(older_than=POLL_SECONDS)
+        return sum(counts["computed"] for counts in self.snapshot["tally"].values())
+
     def room(self) -> bool:
         """Return whether the cluster can use another trial."""
         if self._spec.parallel:  # a person has decided
@@ -158,6 +163,6 @@ class _Watch:
         seconds = self.snapshot["mean_seconds"]
         if "finetune" not in seconds:
             return ""
-        runs = (self._driver.jobs - self._driver.ended) * self._spec.seeds
+        runs = (self._driver.jobs - self._driver.ended) * self._spec.seeds.min
         cost = seconds["finetune"] + seconds.get("evaluate", 0.0)
         return f" | about {duration(runs * cost / self._slots)} left" if runs else ""

@@ -34,8 +34,9 @@ def export_study(
         DataError: the study has no front yet, or a stored stage is missing or damaged.
             Nothing is left in `out` then.
     """
-    rows = [r for r in root.study(spec.name).results.rows() if r["status"] == "COMPLETE"]
-    front = [c.trial for c in summarise(rows, spec) if c.on_front]
+    everything = root.study(spec.name).results.rows()
+    front = [c.trial for c in summarise(everything, spec) if c.on_front]
+    rows = [row for row in everything if row["status"] == "COMPLETE"]
     wanted = list(dict.fromkeys(trials)) or front
     if not wanted:
         raise DataError(

@@ -11,7 +11,7 @@ import numpy as np
 from qpmstudy.pareto import non_dominated
 from storage.results import Row
 from storage.study import StudySpec
-from storage.study.space import settings
+from storage.study.space import settings, values_in
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def estimate(values: Sequence[float | None]) -> Estimate:
 def summarise(rows: Sequence[Row], spec: StudySpec) -> list[Configuration]:
     """Return every configuration with a row, by trial number.
 
-    A configuration can be on the front once all its seeds are complete.
+    A configuration can be on the front once its seeds, the first ones at least, are complete.
     """
     by_trial: dict[int, list[Row]] = {}
     for row in rows:
@@ -78,7 +78,7 @@ def summarise(rows: Sequence[Row], spec: StudySpec) -> list[Configuration]:
                 errors=tuple(sorted({row["error"] for row in mine if row["error"]})),
             )
         )
-    eligible = [c for c in found if c.complete >= spec.seeds]
+    eligible = [c for c in found if c.complete >= spec.seeds.min and not c.failed]
     if not eligible:
         return found
     points = np.array([[c.estimates[name].mean for name in spec.objectives] for c in eligible])
@@ -88,8 +88,9 @@ def summarise(rows: Sequence[Row], spec: StudySpec) -> list[Configuration]:
 
 
 def searched_values(row: Row, spec: StudySpec) -> dict[str, Any]:
-    """Return what a row's configuration has for each parameter of the space."""
-    return {parameter.name: parameter.value_in(row) for parameter in spec.parameters}
+    """Return what a row's configuration has for each parameter of the space, "-" for none."""
+    found = values_in(spec.parameters, row)
+    return {parameter.name: found.get(parameter.name, "-") for parameter in spec.parameters}
 
 
 def belongs(row: Row, spec: StudySpec, chosen: Mapping[str, Any]) -> bool:

@@ -21,6 +21,7 @@ from qpmstudy.paper import PublishedValue, published
 from qpmstudy.plots import Series, dots_figure, heat_figure, lines_figure
 from storage.results import Row
 from storage.study import StudySpec
+from storage.summary import searched_values
 
 DATASET = "embeddings.dataset"
 METRICS = (
@@ -93,7 +94,8 @@ def make_table(rows: Sequence[Row], spec: StudySpec) -> Table:
     )
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in complete:
-        groups.setdefault(tuple(p.value_in(row) for p in varied), []).append(row)
+        searched = searched_values(row, spec)
+        groups.setdefault(tuple(searched[p.name] for p in varied), []).append(row)
     return Table(
         title=f"{spec.table.paper or spec.name}: {spec.description}".removesuffix(": "),
         parameters=tuple(parameter.name for parameter in varied),

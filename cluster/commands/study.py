@@ -28,6 +28,8 @@ def study() -> None:
 @embeddings_option
 @click.option("--extend", is_flag=True, help="Allow more trials or seeds than launched before.")
 @click.option("--retry-failed", is_flag=True, help="Run seeds that failed before once more.")
+@click.option("--time-budget", metavar="TIME", help="Start no more after that time: 90m, 2.5h.")
+@click.option("--max-stages", type=int, metavar="N", help="Start no more after N computed stages.")
 @click.option("-v", "--verbose", is_flag=True, help="Show what Ray and Tune say, too.")
 @told
 def launch(
@@ -36,6 +38,8 @@ def launch(
     embeddings: str | None,
     extend: bool,
     retry_failed: bool,
+    time_budget: str | None,
+    max_stages: int | None,
     verbose: bool,
 ) -> None:
     """Run the study that FILE describes, or go on where it was.
@@ -46,17 +50,19 @@ def launch(
 
     Set RAY_ADDRESS to run on a cluster; otherwise this machine is used.
     """
+    from cluster.budget import Budget
     from cluster.launch import launch as run
     from cluster.logs import quiet
     from cluster.reporter import Reporter, duration
     from cluster.tables import front_table
     from storage.study import load_study
 
+    budget = Budget.parse(time_budget, max_stages)
     spec = load_study(file)
     storage = storage_root(root, embeddings)
     screen = console()
     with quiet(storage.study(spec.name).log, verbose):
-        outcome = run(spec, storage, Reporter(screen), extend, retry_failed, verbose)
+        outcome = run(spec, storage, Reporter(screen), extend, retry_failed, verbose, budget)
     screen.print(front_table(outcome.configurations, spec))
     click.echo(f"{duration(outcome.seconds)}; results: {storage.study(spec.name).path}")
     if outcome.configurations and not any(c.complete for c in outcome.configurations):

@@ -1,13 +1,15 @@
 """What a study is: its specification, the space it searches, and the file it is written in.
 
 spec.py         the frozen specification
-space.py        which values are varied
+seeds.py        how many replicates
+space.py        which values are varied; space_problems.py says what is wrong with them
 validation.py   types and ranges of the pipeline configuration, and errors in words
 yaml_file.py    reading the file
 """
 
+from storage.study.seeds import Seeds
 from storage.study.space import Parameter, grid
 from storage.study.spec import StudySpec, differences, parse_study
 from storage.study.yaml_file import load_study
 
-__all__ = ["Parameter", "StudySpec", "differences", "grid", "load_study", "parse_study"]
+__all__ = ["Parameter", "Seeds", "StudySpec", "differences", "grid", "load_study", "parse_study"]

@@ -1,15 +1,13 @@
 """The space of a study: which configuration values are varied, and over what."""
 
-import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError, model_validator
+from pydantic import field_validator, model_validator
 
-from qpmstudy.config import PipelineConfig, contradictions, flatten, with_values
-from qpmstudy.registry import did_you_mean
+from qpmstudy.config import PipelineConfig, flatten
 from storage.study.validation import Frozen, value_adapter
 
 Scalar = bool | int | float | str
@@ -26,6 +24,15 @@ class SpaceEntry(Frozen):
     high: int | float | None = None
     step: int | float | None = None
     log: bool = False
+    when: dict[str, tuple[Scalar, ...]] | None = None
+    """Values or variants of other entries with which this one is varied; None: with all."""
+
+    @field_validator("when", mode="before")
+    @classmethod
+    def _single(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {key: v if isinstance(v, list | tuple) else [v] for key, v in given.items()}
 
     @model_validator(mode="after")
     def _one_form(self) -> "SpaceEntry":
@@ -90,9 +97,19 @@ class Parameter:
     log: bool
     integer: bool
     variants: Mapping[str, Mapping[str, Any]] | None = None
+    when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+
+    def active(self, chosen: Mapping[str, Any]) -> bool:
+        """Return whether it is varied, given what the parameters before it have.
+
+        Where it is not, its paths have their values of the pipeline.
+        """
+        return all(
+            name in chosen and chosen[name] in allowed for name, allowed in self.when.items()
+        )
 
     def value_in(self, row: Mapping[str, Any]) -> Any:
-        """Return which value or variant a configuration by path has."""
+        """Return which value or variant a configuration by path has; None: no variant."""
         if self.variants is None:
             return row[self.paths[0]]
         fitting = (
@@ -100,7 +117,16 @@ class Parameter:
             for name, bundle in self.variants.items()
             if all(row[path] == value for path, value in bundle.items())
         )
-        return next(fitting)
+        return next(fitting, None)
+
+    def allows(self, value: Any) -> bool:
+        """Return whether it may have a value."""
+        if self.values is not None:
+            return value in self.values
+        if not self.low <= value <= self.high:
+            return False
+        steps: float = (value - self.low) / self.step if self.step else 0.0
+        return math.isclose(steps, round(steps), abs_tol=1e-9)
 
     def choices(self, path: str) -> tuple[Any, ...]:
         """Return every value it may give `path`; a range gives none."""
@@ -144,7 +170,7 @@ def parameters_of(space: Mapping[str, SpaceEntry], base: PipelineConfig) -> tupl
 
 def _ranged(name: str, entry: SpaceEntry) -> Parameter:
     paths = entry.names(name)
-    whole = [path for path in paths if _is_whole(path)]
+    whole = [path for path in paths if is_whole(path)]
     typed = value_adapter((whole or paths)[0]).validate_python
     return Parameter(
         name=name,
@@ -155,6 +181,7 @@ def _ranged(name: str, entry: SpaceEntry) -> Parameter:
         step=entry.step,
         log=entry.log,
         integer=bool(whole),
+        when=entry.when or {},
     )
 
 
@@ -175,20 +202,48 @@ def _bundled(name: str, entry: SpaceEntry, base: PipelineConfig) -> Parameter:
         log=False,
         integer=False,
         variants=variants,
+        when=entry.when or {},
     )
 
 
 def grid(parameters: Sequence[Parameter]) -> list[dict[str, Scalar]]:
-    """Return every combination, the first parameter varying slowest."""
-    levels = [parameter.levels() or () for parameter in parameters]
-    names = [parameter.name for parameter in parameters]
-    return [dict(zip(names, combo, strict=True)) for combo in itertools.product(*levels)]
+    """Return every combination, the first parameter varying slowest.
+
+    A parameter that is not varied beside the values before it is left out.
+    """
+    points: list[dict[str, Scalar]] = [{}]
+    for parameter in parameters:
+        levels = parameter.levels() or ()
+        points = [
+            longer
+            for point in points
+            for longer in (
+                [point | {parameter.name: level} for level in levels]
+                if parameter.active(point)
+                else [point]
+            )
+        ]
+    return points
+
+
+def values_in(parameters: Iterable[Parameter], row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a configuration by path has for each parameter that is varied in it."""
+    found: dict[str, Any] = {}
+    for parameter in parameters:
+        if parameter.active(found):
+            found[parameter.name] = parameter.value_in(row)
+    return found
 
 
 def settings(parameters: Iterable[Parameter], chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Return configuration values by path for chosen values by parameter name."""
+    """Return configuration values by path for chosen values by parameter name.
+
+    Parameters without one are not varied beside the others: the pipeline decides.
+    """
     found: dict[str, Any] = {}
     for parameter in parameters:
+        if parameter.name not in chosen:
+            continue
         value = chosen[parameter.name]
         if parameter.variants is not None:
             found |= parameter.variants[value]
@@ -197,82 +252,6 @@ def settings(parameters: Iterable[Parameter], chosen: Mapping[str, Any]) -> dict
     return found
 
 
-def entry_problems(space: dict[str, SpaceEntry]) -> list[str]:
-    """Return what is wrong with each entry of a space as a sentence: its paths, its values."""
-    problems = _path_problems(space)
-    known = flatten(PipelineConfig())
-    for name, entry in space.items():
-        for variant, bundle in (entry.variants or {}).items():
-            for path in bundle.keys() & known.keys():
-                problems += _value_problems(f"{name}.{variant}: {path}", path, bundle[path])
-        for path in () if entry.variants else entry.paths or (name,):
-            if path not in known:
-                continue
-            for value in entry.values or (entry.low, entry.high):
-                problems += _value_problems(name, path, value)
-            if entry.step is not None and _is_whole(path) and not isinstance(entry.step, int):
-                problems.append(
-                    f"space.{name}: {path} takes whole numbers, so `step` must be one "
-                    f"(got {entry.step})."
-                )
-    return problems
-
-
-def grid_problems(space: dict[str, SpaceEntry], base: PipelineConfig) -> list[str]:
-    """Return what keeps a space with right entries from being a grid, at most ten sentences."""
-    parameters = parameters_of(space, base)
-    problems = [
-        f"space.{parameter.name}: a grid needs `values`, or a `step` for its range; "
-        "or choose another sampler (random, tpe, nsga2)."
-        for parameter in parameters
-        if parameter.count() is None
-    ]
-    if problems:
-        return problems
-    size = math.prod(parameter.count() or 0 for parameter in parameters)
-    if size > MAX_GRID:
-        return [f"space: the grid has {size} configurations, more than {MAX_GRID}."]
-    for chosen in grid(parameters):
-        found = contradictions(with_values(base, settings(parameters, chosen)))
-        problems += [f"space: with {chosen}, {problem}." for problem in found]
-    return problems[:10]
-
-
-def variant_problems(space: dict[str, SpaceEntry], base: PipelineConfig) -> list[str]:
-    """Return which variants of a space with right entries cannot be told apart."""
-    problems = []
-    for parameter in parameters_of(space, base):
-        seen: dict[str, str] = {}
-        for variant, bundle in (parameter.variants or {}).items():
-            other = seen.setdefault(repr(sorted(bundle.items())), variant)
-            if other != variant:
-                problems.append(
-                    f"space.{parameter.name}: the variants {other!r} and {variant!r} are the "
-                    "same configuration: remove one, or let it differ."
-                )
-    return problems
-
-
-def _path_problems(space: dict[str, SpaceEntry]) -> list[str]:
-    known, problems, owner = flatten(PipelineConfig()), [], dict[str, str]()
-    for name, entry in space.items():
-        for path in entry.names(name):
-            if path not in known:
-                hint = did_you_mean(path, known)
-                problems.append(f"space.{name}: the configuration has no value {path!r}.{hint}")
-            if path in owner:
-                problems.append(f"space.{name}: {path!r} is also set by {owner[path]!r}.")
-            owner[path] = name
-    return problems
-
-
-def _value_problems(name: str, path: str, value: object) -> list[str]:
-    try:
-        value_adapter(path).validate_python(value)
-    except ValidationError as error:
-        return [f"space.{name}: {item['msg']} (got {value!r})." for item in error.errors()]
-    return []
-
-
-def _is_whole(path: str) -> bool:
+def is_whole(path: str) -> bool:
+    """Return whether a configuration value is a whole number."""
     return isinstance(flatten(PipelineConfig())[path], int)

@@ -15,18 +15,13 @@ from qpmstudy.paper import TABLES
 from qpmstudy.pipeline import STAGES
 from qpmstudy.registry import did_you_mean
 from storage.layout import STUDY_NAME
-from storage.study.space import (
-    Parameter,
-    SpaceEntry,
-    entry_problems,
-    grid,
-    grid_problems,
-    parameters_of,
-    variant_problems,
-)
+from storage.study.seeds import Seeds
+from storage.study.space import Parameter, SpaceEntry, grid, parameters_of
+from storage.study.space_problems import entry_problems, grid_problems, variant_problems
 from storage.study.validation import Frozen, model_of, sentences
 
 Direction = Literal["max", "min"]
+StudyName = Annotated[str, Field(pattern=f"^{STUDY_NAME.pattern}$")]
 
 
 class Resources(Frozen):
@@ -57,16 +52,18 @@ class TableSpec(Frozen):
 class StudySpec(Frozen):
     """A study: one pipeline, the values to vary, and how to go about it."""
 
-    name: Annotated[str, Field(pattern=f"^{STUDY_NAME.pattern}$")]
+    name: StudyName
     description: str = ""
     pipeline: PipelineConfig = Field(default_factory=PipelineConfig)
     space: Annotated[dict[str, SpaceEntry], Field(min_length=1)]
-    seeds: Annotated[int, Field(ge=1, le=1000, strict=True)] = 3
+    seeds: Seeds = Seeds(min=3, max=3)
     objectives: Annotated[dict[str, Direction], Field(min_length=1)] = Field(
         default={"accuracy": "max", "plausibility": "max"}
     )
-    sampler: Literal["grid", "random", "tpe", "nsga2"] = "grid"
+    sampler: Literal["grid", "random", "tpe", "nsga2", "gp"] = "grid"
     trials: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = None
+    warm_start: tuple[StudyName, ...] = ()
+    """Earlier studies whose results the sampler is told at the beginning."""
     protocol: Literal["validation", "paper"] = "validation"
     parallel: Annotated[int, Field(ge=1, strict=True)] | None = None
     stages: dict[str, Resources] = Field(default_factory=dict)
@@ -93,10 +90,12 @@ class StudySpec(Frozen):
 
     def choices(self, path: str) -> tuple[object, ...]:
         """Return every value that the study may set at `path`; a range gives none."""
+        usual = flatten(self.pipeline)[path]
         for parameter in self.parameters:
             if path in parameter.paths:
-                return parameter.choices(path)
-        return (flatten(self.pipeline)[path],)
+                found = parameter.choices(path)
+                return tuple(dict.fromkeys((*found, usual))) if parameter.when else found
+        return (usual,)
 
     def stores(self) -> list[tuple[str, str]]:
         """Return every (dataset, backbone) pair whose embeddings the study may read."""
@@ -123,7 +122,7 @@ class StudySpec(Frozen):
             notes.append(
                 "protocol: paper searches on the test split, so test figures are optimistic"
             )
-        if self.seeds == 1:
+        if self.seeds.max == 1:
             notes.append("with one seed there is no standard error: differences may be chance")
         return notes
 
@@ -216,6 +215,7 @@ def _problems(spec: StudySpec) -> list[str]:
         )
     if spec.sampler != "grid" and spec.trials is None:
         problems.append(f"trials: the sampler {spec.sampler!r} needs a number of trials.")
+    problems += _warm_start_problems(spec)
     for kind, position, check in (
         ("embeddings.dataset", 0, check_dataset),
         ("embeddings.backbone", 1, check_backbone),
@@ -235,6 +235,20 @@ def _problems(spec: StudySpec) -> list[str]:
             "pipeline.split.validation: 0 leaves nothing to search on; hold some out, or "
             "set `protocol: paper` to search on the test split as the paper does."
         )
+    return problems
+
+
+def _warm_start_problems(spec: StudySpec) -> list[str]:
+    names, problems = spec.warm_start, []
+    if names and spec.sampler in {"grid", "random"}:
+        problems.append(
+            f"warm_start: the sampler {spec.sampler!r} learns from no results; leave it out, or "
+            "choose tpe, nsga2 or gp."
+        )
+    if spec.name in names:
+        problems.append("warm_start: a study goes on from its own results anyway: leave it out.")
+    if len(set(names)) < len(names):
+        problems.append(f"warm_start: a study stands twice (got {', '.join(names)}).")
     return problems
 
 

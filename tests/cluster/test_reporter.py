@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -37,6 +38,11 @@ def test_a_trial_line_has_values_objectives_and_front() -> None:
     assert trial_line(ONE, SPEC) == (
         "trial 0 (finetune.l1_fm=0): accuracy 75.0 ±1.0  plausibility 50.0 ±2.0  * on the front"
     )
+
+
+def test_a_trial_line_leaves_out_what_is_not_varied() -> None:
+    plain = replace(ONE, searched={"select.method": "none", "select.per_class": "-"})
+    assert trial_line(plain, SPEC).startswith(f"trial {ONE.trial} (select.method=none): ")
 
 
 def test_a_failed_trial_says_why_in_one_line() -> None:

@@ -13,7 +13,7 @@ from cluster.trial_ledger import TrialLedger
 from qpmstudy.config import flatten
 from qpmstudy.errors import DataError
 from storage.results import ResultTable, schema
-from storage.study import StudySpec, parse_study
+from storage.study import Seeds, StudySpec, parse_study
 
 SCHEMA: pa.Schema = schema(["test"])
 
@@ -54,7 +54,7 @@ def test_a_grid_deals_every_combination_once_in_order(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "gp"])
 def test_what_a_sampler_draws_does_not_depend_on_interruptions(
     tmp_path: Path, sampler: str
 ) -> None:
@@ -162,7 +162,7 @@ def test_more_seeds_extend_trials_that_were_told(tmp_path: Path) -> None:
     trial = ledger.deal()
     commit(table, study, trial, 0)
     ledger.tell(trial.number, [0.5, 0.8])
-    plan = reconcile(study.model_copy(update={"seeds": 3}), ledger, table)
+    plan = reconcile(study.model_copy(update={"seeds": Seeds(min=3, max=3)}), ledger, table)
     assert left(plan) == [Start(0, (1, 2))]
 
 
@@ -188,3 +188,79 @@ def test_the_objective_is_the_mean_over_seeds(tmp_path: Path) -> None:
     settle(study, ledger, trial.number, table.rows())
     (frozen,) = ledger._study.trials
     assert frozen.values == pytest.approx([0.55, 0.8])
+
+
+def conditional(sampler: str, **other: Any) -> StudySpec:
+    return parse_study(
+        {
+            "name": "s",
+            "sampler": sampler,
+            "space": {
+                "select.method": {"values": ["qpm", "sldd", "none"]},
+                "select.per_class": {"values": [3, 5], "when": {"select.method": "qpm"}},
+                "finetune.l1_fm": {
+                    "low": 0,
+                    "high": 2,
+                    "step": 1,
+                    "when": {"select.method": ["qpm", "sldd"]},
+                },
+            },
+        }
+        | other,
+        "test",
+    )
+
+
+def test_a_grid_leaves_out_what_is_not_varied(tmp_path: Path) -> None:
+    study = conditional("grid")
+    ledger = TrialLedger(tmp_path / "ledger", study)
+    dealt = [tuple(ledger.deal().chosen.values()) for _ in range(study.configurations)]
+    assert dealt == [
+        *(("qpm", k, l1) for k in (3, 5) for l1 in (0.0, 1.0, 2.0)),
+        *(("sldd", l1) for l1 in (0.0, 1.0, 2.0)),
+        ("none",),
+    ]
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "gp"])
+def test_samplers_draw_a_conditional_value_where_its_condition_holds(
+    tmp_path: Path, sampler: str
+) -> None:
+    study = conditional(sampler, trials=12)
+    through = TrialLedger(tmp_path / "through", study)
+    expected = []
+    for number in range(12):
+        chosen = through.deal().chosen
+        method = chosen["select.method"]
+        assert ("select.per_class" in chosen) == (method == "qpm")
+        assert ("finetune.l1_fm" in chosen) == (method != "none")
+        through.tell(number, [len(chosen), -len(chosen)])
+        expected.append(chosen)
+    assert len({chosen["select.method"] for chosen in expected}) > 1
+    again = TrialLedger(tmp_path / "through", study)
+    assert [trial.chosen for trial in again.trials()] == expected
+
+
+def test_a_grid_with_more_values_goes_on_with_what_is_new(tmp_path: Path) -> None:
+    small, path = spec(), tmp_path / "ledger"
+    ledger = TrialLedger(path, small)
+    first = [ledger.deal().chosen for _ in range(5)]
+    content = small.canonical()
+    content["space"]["finetune.l1_fm"]["values"] = [0, 0.5, 1, 4]
+    larger = parse_study(content, "test")
+    ledger = TrialLedger(path, larger)
+    dealt = [ledger.deal() for _ in range(3)]
+    assert [trial.number for trial in dealt] == [5, 6, 7]
+    points = [tuple(c.values()) for c in (*first, *(trial.chosen for trial in dealt))]
+    assert sorted(points) == [(l1, div) for l1 in (0.0, 0.5, 1.0, 4.0) for div in (0.5, 1.0)]
+
+
+def test_a_grid_trial_cut_off_before_its_values_gets_them(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    ledger = TrialLedger(path, spec())
+    dealt = [ledger.deal().chosen for _ in range(2)]
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:-1]))
+    ledger = TrialLedger(path, spec())
+    assert [trial.chosen for trial in ledger.trials()] == dealt
+    assert ledger.deal().chosen not in dealt

@@ -85,7 +85,7 @@ def finish(spec: StudySpec, root: StorageRoot) -> Finished:
     table = root.study(spec.name).results
     for trial, chosen in enumerate(grid(spec.parameters)):
         config = with_values(spec.pipeline, settings(spec.parameters, chosen))
-        for seed in range(spec.seeds):
+        for seed in range(spec.seeds.max):
             keys = stage_keys(config, store.fingerprint, seed)
             outputs: dict[str, StageOutput] = {}
             for stage in keys:

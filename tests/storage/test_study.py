@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qpmstudy.config import PipelineConfig, flatten, with_values
 from qpmstudy.errors import ConfigError
 from storage.study import differences, grid, parse_study
-from storage.study.space import MAX_GRID, settings
+from storage.study.space import MAX_GRID, settings, values_in
 
 
 def errors(text: dict[str, Any]) -> list[str]:
@@ -128,9 +129,21 @@ def test_entries_that_cannot_be(entry: object, message: str) -> None:
         ({"pipeline": {"dense": {"lr": float("inf")}}}, "finite number"),
         ({"trials": 5}, "the grid has 2 configurations (got 5)"),
         ({"sampler": "tpe"}, "the sampler 'tpe' needs a number of trials"),
-        ({"sampler": "bayes"}, "'grid', 'random', 'tpe' or 'nsga2' (got 'bayes')"),
-        ({"seeds": "3"}, "seeds: Input should be a valid integer (got '3')"),
-        ({"seeds": True}, "seeds: Input should be a valid integer (got True)"),
+        ({"sampler": "bayes"}, "'random', 'tpe', 'nsga2' or 'gp' (got 'bayes')"),
+        (
+            {"seeds": "3"},
+            "seeds: Input should be a valid integer, or {min: ..., max: ...} (got '3')",
+        ),
+        (
+            {"seeds": True},
+            "seeds: Input should be a valid integer, or {min: ..., max: ...} (got True)",
+        ),
+        ({"seeds": 1001}, "seeds: Input should be less than or equal to 1000 (got 1001)"),
+        ({"seeds": {"min": 3}}, "seeds.max: this key is required"),
+        ({"seeds": {"min": 3, "max": 2}}, "seeds: `min` (3) must not be above `max` (2)"),
+        ({"seeds": {"min": 1, "max": 2}}, "seeds: `min` must be 2 at least"),
+        ({"seeds": {"min": 2, "max": 4, "step": 1}}, "seeds.step: there is no such key"),
+        ({"seeds": {"min": 2.0, "max": 4}}, "seeds.min: Input should be a valid integer"),
         ({"objectives": {}}, "objectives: Dictionary should have at least 1 item"),
         ({"protocol": "test"}, "protocol: Input should be 'validation' or 'paper'"),
         ({"name": "../a"}, "name: String should match pattern"),
@@ -249,6 +262,64 @@ def test_canonical_form_is_the_study(
     assert again.canonical() == spec.canonical()
     assert differences(stored, again.canonical()) == []
     assert spec.configurations == len(values) * (width + 1)
+
+
+def test_seeds_are_a_number_or_bounds() -> None:
+    one, two = (parse_study(spaced(seeds=s), "x").seeds for s in (3, {"min": 2, "max": 10}))
+    assert (one.min, one.max, one.adaptive, str(one)) == (3, 3, False, "3")
+    assert (two.min, two.max, two.adaptive, str(two)) == (2, 10, True, "2 to 10")
+    for seeds in (one, two):
+        stored = json.loads(json.dumps(parse_study(spaced(seeds=seeds), "x").canonical()))
+        assert parse_study(stored, "x").seeds == seeds
+    assert parse_study(spaced(seeds=3), "x").canonical()["seeds"] == 3
+
+
+CONDITIONAL = {
+    "select.method": {"values": ["qpm", "sldd", "none"]},
+    "select.per_class": {"values": [3, 5], "when": {"select.method": "qpm"}},
+    "select.pair_rule": {"values": ["correct", "reference"], "when": {"select.per_class": [5]}},
+}
+
+
+def test_a_conditional_value_is_varied_where_its_condition_holds() -> None:
+    spec = parse_study({"name": "a", "space": CONDITIONAL}, "x")
+    points = grid(spec.parameters)
+    assert [tuple(point.values()) for point in points] == [
+        ("qpm", 3),
+        ("qpm", 5, "correct"),
+        ("qpm", 5, "reference"),
+        ("sldd",),
+        ("none",),
+    ]
+    for point in points:
+        row = flatten(with_values(spec.pipeline, settings(spec.parameters, point)))
+        assert values_in(spec.parameters, row) == point
+        if "select.per_class" not in point:
+            assert row["select.per_class"] == PipelineConfig().select.per_class
+    assert parse_study(json.loads(json.dumps(spec.canonical())), "x") == spec
+    # what applies where it is not varied may be read, too
+    narrow = {"adapter.input": {"values": ["cls", "both"], "when": {"select.method": "qpm"}}}
+    spec = parse_study({"name": "a", "space": CONDITIONAL | narrow}, "x")
+    assert spec.choices("adapter.input") == ("cls", "both", "patches")
+
+
+@pytest.mark.parametrize(
+    ("when", "message"),
+    [
+        ({"select.methd": "qpm"}, "no parameter is called so (got 'select.methd')"),
+        ({"select.pair_rule": "correct"}, "no parameter stands above it in `space`"),
+        ({"select.per_class": 3}, "no parameter stands above it in `space`"),
+        ({"select.method": "qsenn"}, "select.method never is 'qsenn', only qpm, sldd, none"),
+        ({"select.method": []}, "select.method needs at least one value"),
+        ({"dense.lr": 0.1}, "dense.lr is a range; a condition needs `values` of it"),
+        (["select.method"], "space.select.per_class.when: Input should be a valid dictionary"),
+    ],
+)
+def test_conditions_that_cannot_be(when: object, message: str) -> None:
+    entry = CONDITIONAL["select.per_class"] | {"when": when}
+    space = {"dense.lr": {"low": 0.1, "high": 0.2, "step": 0.1}} | CONDITIONAL
+    found = errors({"name": "a", "space": space | {"select.per_class": entry}})
+    assert any(message in line for line in found), found
 
 
 def test_differences_name_every_path() -> None:

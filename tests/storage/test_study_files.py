@@ -31,7 +31,7 @@ def test_a_minimal_study_takes_the_defaults(load: Callable[[str], StudySpec]) ->
     spec = load(MINIMAL)
     assert spec.pipeline == PipelineConfig()
     assert spec.objectives == {"accuracy": "max", "plausibility": "max"}
-    assert (spec.seeds, spec.sampler, spec.configurations) == (3, "grid", 2)
+    assert (str(spec.seeds), spec.sampler, spec.configurations) == ("3", "grid", 2)
     assert spec.objective_split == "validation"
     assert spec.stores() == [("birds", "patch-descriptor")]
     assert spec.resources("dense").cpu == 1

@@ -169,3 +169,24 @@ def test_an_empty_front_can_be_written(tmp_path: Path) -> None:
     header = table.read_text().splitlines()
     assert len(header) == 1
     assert header[0].startswith("trial,on_front,complete,failed,finetune.l1_fm,k,accuracy,")
+
+
+def test_between_bounds_the_first_seeds_are_enough_unless_one_failed(tmp_path: Path) -> None:
+    spec = study(seeds={"min": 2, "max": 4})
+    figures = {0: [(0.5, 0.5)] * 3, 1: [(0.4, 0.6)] * 2, 2: [(0.9, 0.9)], 3: [(0.8, 0.8)] * 3}
+    found = rows(tmp_path, spec, figures)
+    failed = [
+        row | {"status": "FAIL"} if row["trial"] == 3 and row["seed"] else row for row in found
+    ]
+    assert [c.on_front for c in summarise(found, spec)] == [False, False, False, True]
+    assert [c.on_front for c in summarise(failed, spec)] == [True, True, False, False]
+
+
+def test_what_a_configuration_does_not_vary_is_a_dash(tmp_path: Path) -> None:
+    space = {
+        "select.method": {"values": ["qpm", "none"]},
+        "select.per_class": {"values": [3], "when": {"select.method": "qpm"}},
+    }
+    spec = study(space=space, seeds=1)
+    found = summarise(rows(tmp_path, spec, {0: [(0.5, 0.5)], 1: [(0.5, 0.5)]}), spec)
+    assert [tuple(c.searched.values()) for c in found] == [("qpm", 3), ("none", "-")]

@@ -42,7 +42,7 @@ def rows(spec: StudySpec, value: dict[str, tuple[float | None, ...]]) -> list[di
     found = []
     for trial, chosen in enumerate(grid(spec.parameters)):
         config = flatten(with_values(spec.pipeline, settings(spec.parameters, chosen)))
-        for seed in range(spec.seeds):
+        for seed in range(spec.seeds.max):
             numbers = {name: values[seed] for name, values in value.items()}
             found.append(config | {"trial": trial, "seed": seed, "status": "COMPLETE"} | numbers)
     return found

@@ -1,0 +1,55 @@
+"""Whether a study file asks for more of a study that was launched before, or for something else."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from qpmstudy.errors import ConfigError
+from storage.study.space import Parameter, grid, settings
+from storage.study.spec import StudySpec, differences, parse_study
+
+# may change at any time: it is not part of the question
+FREE = frozenset({"description", "stages", "parallel", "table"})
+
+
+def changes(old: Mapping[str, Any], new: StudySpec) -> list[str]:
+    """Return what a new version asks otherwise than the old one (canonical), a line a value."""
+    lines = differences(dict(old), new.canonical())
+    return [line for line in lines if _section(line) not in FREE]
+
+
+def other_changes(old: Mapping[str, Any], new: StudySpec) -> list[str]:
+    """Return those changes that do more than to extend a study.
+
+    More trials, seeds and values extend it: a grid may have any that leave every configuration it
+    had in it. The other samplers' spaces stay, as what is known of one says little of a wider one
+    in their models: that is a new study, which may start from this one (`warm_start`).
+    """
+    lines = changes(old, new)
+    try:
+        before = parse_study(old, "study.json")
+    except ConfigError:  # of another version: nothing can be said about what it asked
+        return lines
+    grows = {
+        "trials": (new.trials or 0) >= (before.trials or 0),
+        "seeds": new.seeds.min >= before.seeds.min and new.seeds.max >= before.seeds.max,
+        "space": _holds(before, new),
+    }
+    return [line for line in lines if not grows.get(_section(line), False)]
+
+
+def _section(line: str) -> str:
+    return line.partition(":")[0].partition(".")[0]
+
+
+def _holds(old: StudySpec, new: StudySpec) -> bool:
+    """Return whether every configuration of a grid is one of another."""
+    if {old.sampler, new.sampler} != {"grid"}:
+        return False
+    there = {_point(new.parameters, chosen) for chosen in grid(new.parameters)}
+    return all(_point(old.parameters, chosen) in there for chosen in grid(old.parameters))
+
+
+def _point(parameters: tuple[Parameter, ...], chosen: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return a configuration as values by parameter and by path."""
+    by_path = settings(parameters, chosen)
+    return (tuple(sorted(chosen.items())), tuple(sorted(by_path.items())))
