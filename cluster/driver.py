@@ -154,8 +154,8 @@ class StudyDriver:
         self.ended += not more
         (this,) = summarise(rows, self.spec)
         line = trial_line(self.front.enter(this), self.spec)
-        seeds = f"{len(rows)} seeds, " if more else ""
-        self.reporter.line(f"[{seeds}{self.ended}/{self.jobs}] {line}{self.left()}")
+        count = f"{len(rows)} seeds" if more else f"{self.ended}/{self.jobs}"
+        self.reporter.line(f"[{count}] {line}{self.left()}")
         logger.info(line)
 
     def rows(self) -> list[Row]:
