@@ -43,6 +43,7 @@ _SECRET = re.compile(
 _HIDDEN = "***"
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Return the versions of Python and of every library that the numbers depend on."""
     return {"python": platform.python_version(), **{name: version(name) for name in VERSIONS_OF}}
