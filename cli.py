@@ -5,9 +5,11 @@ import logging
 import click
 
 from cluster.commands.embed import embed
+from cluster.commands.look import plan, show
 from cluster.commands.models import evaluate, infer
 from cluster.commands.select import select, show_license
 from cluster.commands.study import study
+from cluster.commands.upkeep import cancel, gc
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -26,6 +28,8 @@ def main() -> None:
     """
 
 
+for of_studies in (show, plan, cancel, gc):
+    study.add_command(of_studies)
 for command in (study, embed, select, show_license, infer, evaluate):
     main.add_command(command)
 

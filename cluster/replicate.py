@@ -1,12 +1,10 @@
 """One trial and seed: walk the stage graph, write events on the way, commit the row."""
 
 import asyncio
-import json
-import platform
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +18,10 @@ from qpmstudy.config import PipelineConfig, contradictions, flatten
 from qpmstudy.embeddings import held_out
 from qpmstudy.errors import ConfigError, QpmStudyError
 from qpmstudy.pipeline import STAGES, stage_keys
-from storage.artifacts import versions
 from storage.embeddings import EmbeddingStore
 from storage.layout import StorageRoot, StudyFolder
 from storage.overlays import overlay
+from storage.provenance import command_line, provenance
 from storage.results import schema
 from storage.rows import stage_columns
 
@@ -53,6 +51,7 @@ class StudyContext:
     protocol: str
     split: str  # that bare metric names are measured on
     stores: Mapping[tuple[str, str], StoreFacts]
+    command: str = field(default_factory=command_line)  # of the driver, which makes the context
 
     @property
     def storage(self) -> StorageRoot:
@@ -110,8 +109,8 @@ async def run_replicate(
         **flatten(config),
         **{f"key.{stage}": key for stage, key in keys.items()},
         "fingerprint": context.store(config).fingerprint,
-        "versions": json.dumps(versions()),
-        "host": platform.node(),
+        "command": context.command,
+        **provenance(),
     }
     try:
         problems = contradictions(config)

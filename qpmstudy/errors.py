@@ -17,6 +17,13 @@ class DataError(QpmStudyError):
     """Images, embeddings, artifacts or models on disk are missing, foreign or damaged."""
 
 
+class UnwritableError(QpmStudyError, OSError):
+    """The file system refuses to write: it is full, read-only, or not ours.
+
+    No fault of what was to be written: mended, the same command goes on.
+    """
+
+
 class NotInstalledError(QpmStudyError):
     """A registered choice needs an optional package that is not installed."""
 

@@ -1,5 +1,6 @@
 """Writing files so that each is whole or absent, and hashing them."""
 
+import errno
 import hashlib
 import json
 import os
@@ -10,27 +11,72 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from qpmstudy.errors import DataError
+from qpmstudy.errors import DataError, UnwritableError
 
 # Asked once: the only way to ask is to change it, which other threads would see.
 UMASK = os.umask(0)
 os.umask(UMASK)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, flush it to disk, and rename it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+_FULL = "Free space there"
+_CLOSED = "Make it writable, or choose another folder"
+REMEDIES = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: "Raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: _CLOSED,
+    errno.EACCES: _CLOSED,
+    errno.EPERM: _CLOSED,
+    errno.EIO: "Look after the disk or the network it is reached by",
+    errno.ESTALE: "Mount the shared file system again",
+}
+"""What to do where a file system refuses to write, by the error's number."""
+
+
+def refusal(error: OSError, path: Path | None = None) -> UnwritableError | None:
+    """Return what to tell of a file system that refuses to write `path`, or None for other errors.
+
+    `path` is the error's own file unless given.
+    """
+    where = path or error.filename
+    if where is None or error.errno is None or error.errno not in REMEDIES:
+        return None
+    told = UnwritableError(
+        f"{where} cannot be written: {os.strerror(error.errno)}. {REMEDIES[error.errno]}, then run "
+        "the same command again: nothing is half-written, what is finished stays."
+    )
+    told.errno = error.errno  # a block around this one may name what was really wanted
+    return told
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o666 & ~UMASK)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        yield
+    except OSError as error:
+        told = refusal(error, path)
+        raise error if told is None else told from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name, flush it to disk, and rename it into place.
+
+    Raises:
+        UnwritableError: the file system is full, read-only or not ours; what was there stays.
+    """
+    with _told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(0o666 & ~UMASK)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -59,19 +105,44 @@ def whole_directory(target: Path) -> Iterator[Path]:
 
     If another writer has put `target` there meanwhile, theirs stays and ours is dropped:
     callers name directories by their content or refuse an existing one beforehand.
+
+    Raises:
+        UnwritableError: the file system is full, read-only or not ours; nothing is left there.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    with _told(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
-        yield temporary
-        temporary.chmod(0o777 & ~UMASK)
-        try:
-            temporary.rename(target)
-        except OSError:
-            if not target.is_dir():
-                raise
+        with _told(target):
+            yield temporary
+            temporary.chmod(0o777 & ~UMASK)
+            try:
+                temporary.rename(target)
+            except OSError:
+                if not target.is_dir():
+                    raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_directory(path: Path) -> None:
+    """Remove a directory so that at any moment it is whole or absent.
+
+    It is renamed first; a kill in between leaves what a killed writer leaves, a hidden sibling.
+
+    Raises:
+        UnwritableError: the file system refuses.
+    """
+    with _told(path):
+        aside = path
+        if not path.name.startswith("."):
+            aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+            try:
+                path.rename(aside)  # onto an empty directory
+            except OSError:
+                aside.rmdir()
+                raise
+        shutil.rmtree(aside)
 
 
 def sha256(path: Path) -> str:

@@ -3,17 +3,15 @@
 <root>/<stage>/<first two digits of the key>/<key>/
     tensors.safetensors   arrays
     facts.json            everything else the stage returned
-    manifest.json         hashes of both, seconds, host, versions, time
+    manifest.json         hashes of both, seconds, host, device, versions, time
 """
 
-import functools
 import json
 import logging
 import platform
-import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -21,19 +19,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from qpmstudy.errors import DataError
-from qpmstudy.files import check_hashes, read_json, sha256, whole_directory, write_bytes, write_json
+from qpmstudy.files import (
+    check_hashes,
+    read_json,
+    remove_directory,
+    sha256,
+    whole_directory,
+    write_bytes,
+    write_json,
+)
 from qpmstudy.stages import StageOutput
+from storage.provenance import device_name, versions
 
 logger = logging.getLogger(__name__)
 
 CONTENT = ("tensors.safetensors", "facts.json")
-VERSIONS_OF = ("torch", "numpy", "schedulefree", "scipy", "scikit-learn", "qpmstudy")
-
-
-@functools.cache
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of every library that the numbers depend on."""
-    return {"python": platform.python_version(), **{name: version(name) for name in VERSIONS_OF}}
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,18 @@ class ArtifactStore:
             return None
         return manifest
 
+    def peek(self, stage: str, key: str) -> dict[str, object] | None:
+        """Return the manifest of a result without reading what it vouches for, or None.
+
+        For what is shown and estimated: enough to say that a result is there, not that it is
+        intact.
+        """
+        try:
+            manifest = read_json(self.path(stage, key) / "manifest.json")
+        except DataError:
+            return None
+        return manifest if isinstance(manifest, dict) else None
+
     def write(self, stage: str, key: str, output: StageOutput, seconds: float) -> None:
         """Commit a result. One that is there already stays as it is."""
         with whole_directory(self.path(stage, key)) as folder:
@@ -80,6 +92,7 @@ class ArtifactStore:
                     "sha256": {name: sha256(folder / name) for name in CONTENT},
                     "seconds": seconds,
                     "host": platform.node(),
+                    "device": device_name(),
                     "versions": versions(),
                     "written": time.time(),
                 },
@@ -95,7 +108,8 @@ class ArtifactStore:
         if not path.is_dir():
             raise DataError(
                 f"There is no result of the stage {stage!r} under the key {key[:12]}... in "
-                f"{self.root}. Launch the study again: it computes what is missing."
+                f"{self.root}. Launch the study again: it computes what is missing. (Of a run that "
+                "has its row, as after `study gc --keep front`, delete the row's file first.)"
             )
         check_hashes(path, _hashes(read_json(path / "manifest.json"), path))
         try:
@@ -111,7 +125,8 @@ class ArtifactStore:
 
     def discard(self, stage: str, key: str) -> None:
         """Remove a result, for good."""
-        shutil.rmtree(self.path(stage, key), ignore_errors=True)
+        with suppress(FileNotFoundError):  # somebody else was quicker
+            remove_directory(self.path(stage, key))
 
 
 def _hashes(manifest: object, path: Path) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """From a study's best configurations to exported models."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from qpmstudy.selection.methods import METHODS
 from qpmstudy.stages.select import CERTIFICATE
 from storage.artifacts import ArtifactStore
 from storage.layout import StorageRoot
+from storage.provenance import code_in_words, made_with
 from storage.results import Row, config_types
 from storage.study import StudySpec
 from storage.summary import summarise
@@ -121,6 +123,7 @@ def _export(artifacts: ArtifactStore, spec: StudySpec, row: Row, folder: Path) -
         "trial": row["trial"],
         "seed": row["seed"],
         "versions": row["versions"],
+        "provenance": made_with(row),
     }
     tensors = {
         name: value for name, value in tuned.tensors.items() if name.startswith("classifier.")
@@ -163,10 +166,27 @@ def _card(record: Mapping[str, Any], spec: StudySpec) -> str:
         f"Made by trial {record['trial']}, seed {record['seed']} of the study "
         f"`{record['study']}`; its whole configuration is in model.json.",
         "",
+        *_repeating(record["provenance"]),
+        "",
         f"    python cli.py infer {record['name']} IMAGE --explain OUT",
         "",
     ]
     return "\n".join(lines)
+
+
+def _repeating(made: Mapping[str, Any]) -> list[str]:
+    """Return the card's lines on how to make the model again."""
+    devices = sorted({made[name] for name in made if name.startswith("device.")})
+    versions = json.loads(made["versions"] or "{}").items()
+    lines = [
+        f"- code: {code_in_words(made)}",
+        f"- command: `{made['command']}`" if made["command"] else "",
+        f"- embeddings: {(made['fingerprint'] or '')[:12]}, of weights "
+        f"{(made['weights'] or '')[:12]}",
+        f"- computed on: {', '.join(devices)}" if devices else "",
+        "- versions: " + ", ".join(" ".join(pair) for pair in versions) if versions else "",
+    ]
+    return [line for line in lines if line]
 
 
 def _basis(record: Mapping[str, Any]) -> str:

@@ -47,6 +47,11 @@ class StudyFolder:
         return self.path / "driver.lock"
 
     @property
+    def cancel(self) -> Path:
+        """Return the path of the file whose being there asks the driver to stop."""
+        return self.path / "cancel.json"
+
+    @property
     def log(self) -> Path:
         """Return the path of the driver's log."""
         return self.path / "driver.log"

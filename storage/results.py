@@ -22,6 +22,7 @@ from qpmstudy.files import write_bytes
 from qpmstudy.measuring import SPLIT_METRICS, TRAINING_METRICS
 from qpmstudy.metrics import COMPACTNESS
 from qpmstudy.pipeline import STAGES
+from storage.provenance import COLUMNS
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,14 @@ def metric_columns(held_out: Iterable[str]) -> tuple[str, ...]:
     return (*final, *(f"dense_{name}" for name in final))
 
 
+def metric_names(row: Row) -> list[str]:
+    """Return which of a row's columns are metrics, in the order of the schema."""
+    final = (*SPLIT_METRICS, *TRAINING_METRICS)
+    others = (*COMPACTNESS, "seconds_per_epoch")
+    names = [name for name in row if "." not in name and name.endswith(final)]
+    return [*names, *(name for name in others if name in row)]
+
+
 def schema(held_out: Iterable[str]) -> pa.Schema:
     """Return the schema of a study's rows; `held_out` are the splits besides "train"."""
     columns: list[tuple[str, pa.DataType]] = [
@@ -83,12 +92,8 @@ def schema(held_out: Iterable[str]) -> pa.Schema:
     columns += [(f"key.{stage}", pa.string()) for stage in STAGES]
     columns += [(f"seconds.{stage}", pa.float64()) for stage in STAGES]
     columns += [(f"reused.{stage}", pa.bool_()) for stage in STAGES]
-    columns += [
-        ("fingerprint", pa.string()),
-        ("versions", pa.string()),
-        ("host", pa.string()),
-        ("committed", pa.float64()),
-    ]
+    columns += [(f"device.{stage}", pa.string()) for stage in STAGES]
+    columns += [(name, _ARROW[kind]) for name, (kind, _) in COLUMNS.items()]
     return pa.schema(columns)
 
 

@@ -12,7 +12,7 @@ from storage.artifacts import ArtifactStore
 
 
 def stage_columns(artifacts: ArtifactStore, keys: Mapping[str, str], split: str) -> dict[str, Any]:
-    """Return metrics of both phases, compactness and the selection's certificate of one run.
+    """Return metrics of both phases, compactness, certificate and devices of one run.
 
     Where nothing is selected the dense model is the final one, and its metrics stand under both
     names. The certificate's columns ("qp_...") are None where the method has none.
@@ -37,7 +37,14 @@ def stage_columns(artifacts: ArtifactStore, keys: Mapping[str, str], split: str)
         **final["compactness"],
         "seconds_per_epoch": statistics.median(epoch["seconds"] for epoch in epochs),
         **{f"qp_{name}": select.get(name) for name in CERTIFICATE if name != "seconds"},
+        **{f"device.{stage}": _device(artifacts, stage, key) for stage, key in keys.items()},
+        "weights": final["backbone"]["weight_hash"],
     }
+
+
+def _device(artifacts: ArtifactStore, stage: str, key: str) -> Any:
+    """Return what a stage was computed on, whenever that was."""
+    return (artifacts.peek(stage, key) or {}).get("device")
 
 
 def _metric_columns(facts: Mapping[str, Any], split: str) -> dict[str, float | None]:

@@ -2,6 +2,8 @@
 
 options.py   what they share: --root, how an error is told
 study.py     study launch, status, list, pareto, table, export
+look.py      study show, plan
+upkeep.py    study gc, cancel
 embed.py     embed
 select.py    select, license
 models.py    infer, evaluate

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qpmstudy.errors import ConfigError, QpmStudyError
+from qpmstudy.files import refusal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,6 +55,12 @@ def told(command: Callable[..., Any]) -> Callable[..., Any]:
         except QpmStudyError as error:
             click.echo(f"Error: {error}", err=True)
             sys.exit(2 if isinstance(error, ConfigError) else 1)
+        except OSError as error:
+            told_error = refusal(error)
+            if told_error is None:
+                raise
+            click.echo(f"Error: {told_error}", err=True)
+            sys.exit(1)
         except KeyboardInterrupt:
             click.echo("Stopped. Nothing finished is lost: run the same command again.", err=True)
             sys.exit(130)

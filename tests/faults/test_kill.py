@@ -23,7 +23,7 @@ AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 VALUES = "[0, 1, 2]"
 EPOCHS = 8  # long enough that a kill lands in the middle
 # Columns that say when and where, not what.
-CIRCUMSTANCES = ("committed", "host", "versions", "seconds", "reused.")
+CIRCUMSTANCES = ("committed", "host", "versions", "seconds", "reused.", "command", "device.")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,58 @@
+"""What a launch would do, on a terminal."""
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from cluster.pace import duration
+from storage.forecast import Forecast
+from storage.inventory import readable
+
+
+def forecast_view(found: Forecast) -> Group:
+    """Return runs, stages with what is stored of them, cost, embeddings and memory."""
+    runs = f"{found.configurations} configurations x {found.seeds} seeds"
+    left = f", {found.done} runs done before" if found.done else ""
+    head = [f"{found.study}: {runs}{left}; {found.runs} runs to come"]
+    if not found.exact:
+        head.append(
+            f"sampler {found.sampler}: what it will propose is not known; counts of stages are "
+            "the most there can be"
+        )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("stage")
+    for name in ("distinct", "stored", "to compute", "takes"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("estimated by", overflow="fold")
+    for one in found.stages:
+        takes = "?" if one.seconds is None else duration(one.seconds)
+        counts = (str(one.distinct), str(one.stored), str(one.compute))
+        table.add_row(one.stage, *counts, takes, one.basis)
+    stages = [table] if found.stages else []
+    return Group(Text("\n".join(head)), *stages, Text("\n".join([_cost(found), *_needs(found)])))
+
+
+def _cost(found: Forecast) -> str:
+    if not any(stage.compute for stage in found.stages):
+        return "cost: no stage has to be computed"
+    most = "" if found.exact else "at most "
+    if found.seconds is None:
+        return "cost: unknown, as stages like these were never computed under this root"
+    return f"cost: {most}about {duration(found.seconds)} of stages, shared by all slots they get"
+
+
+def _needs(found: Forecast) -> list[str]:
+    lines = []
+    for store in found.stores:
+        name = f"embeddings of {store.dataset} by {store.backbone}"
+        if store.bytes is not None:
+            lines.append(f"{name}: there, {readable(store.bytes)} in memory")
+        elif store.made_by_launch:
+            lines.append(
+                f"{name}: not there yet; the launch makes them, or before it: "
+                f"{(store.problem or '').rpartition(': ')[2]}"
+            )
+        else:
+            lines.append(f"{name}: {store.problem}")
+    return [*lines, *found.memory]
