@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cluster.budget import Budget, Spending
+from cluster.cancelling import stopped_when_asked
 from cluster.driver import StudyDriver
 from cluster.plan import Plan, reconcile
 from cluster.replicate import StoreFacts, StudyContext
@@ -65,7 +66,7 @@ def launch(
     """
     start = time.perf_counter()
     folder = root.study(spec.name)
-    with driver_lock(folder.lock):
+    with driver_lock(folder.lock), stopped_when_asked(folder):
         _check_spec(spec, folder, extend)
         known = observations(spec, root)
         tokens = local_tokens(spec)

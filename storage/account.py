@@ -36,7 +36,7 @@ def study_account(root: StorageRoot, name: str) -> dict[str, Any]:
     spec = stored_spec(folder)
     rows = folder.results.rows()
     configurations = summarise(rows, spec)
-    runs, total = len(rows), spec.configurations * spec.seeds
+    runs, total = len(rows), spec.configurations * spec.seeds.max
     return {
         "study": name,
         "description": spec.description,
@@ -135,7 +135,7 @@ def _question(spec: StudySpec) -> dict[str, Any]:
         "protocol": spec.protocol,
         "sampler": spec.sampler,
         "configurations": spec.configurations,
-        "seeds": spec.seeds,
+        "seeds": str(spec.seeds),
     }
 
 

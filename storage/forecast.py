@@ -67,7 +67,7 @@ class Forecast:
     sampler: str
     exact: bool  # else every count of runs and stages is an upper bound
     configurations: int
-    seeds: int
+    seeds: str  # "3", or "2 to 10"
     done: int  # runs with a row
     runs: int  # to come
     stages: tuple[StageForecast, ...]
@@ -111,16 +111,16 @@ def forecast(spec: StudySpec, root: StorageRoot) -> Forecast:
     if exact:
         stages = _counted(_keys(runs, marks), artifacts, history)
     else:
-        done = min(len(rows), spec.configurations * spec.seeds)
+        done = min(len(rows), spec.configurations * spec.seeds.max)
         stages = _bounded(spec, marks, artifacts, history)
     return Forecast(
         study=spec.name,
         sampler=spec.sampler,
         exact=exact,
         configurations=spec.configurations,
-        seeds=spec.seeds,
+        seeds=str(spec.seeds),
         done=done,
-        runs=spec.configurations * spec.seeds - done,
+        runs=spec.configurations * spec.seeds.max - done,
         stages=tuple(stages),
         stores=tuple(_store(*names, store) for names, store in found.items()),
         memory=_memory([store for store in found.values() if isinstance(store, EmbeddingStore)]),
@@ -139,8 +139,8 @@ def _runs(
     runs, done = [], 0
     for trial, chosen in enumerate(grid(spec.parameters)):
         ended = {r["seed"] for r in by_trial.get(trial, ()) if belongs(r, spec, chosen)}
-        left = [seed for seed in range(spec.seeds) if seed not in ended]
-        done += spec.seeds - len(left)
+        left = [seed for seed in range(spec.seeds.max) if seed not in ended]
+        done += spec.seeds.max - len(left)
         runs.append((with_values(spec.pipeline, settings(spec.parameters, chosen)), left))
     return done, runs
 
@@ -185,10 +185,10 @@ def _bounded(
             configs = (
                 with_values(spec.pipeline, settings(deciding, chosen)) for chosen in grid(deciding)
             )
-            known = _keys(((c, range(spec.seeds)) for c in configs), marks)[stage]
-            bound = min(bound, -(-len(known) // spec.seeds))
+            known = _keys(((c, range(spec.seeds.max)) for c in configs), marks)[stage]
+            bound = min(bound, -(-len(known) // spec.seeds.max))
         missing = [one for key, one in known.items() if artifacts.peek(stage, key) is None]
-        distinct = bound * spec.seeds
+        distinct = bound * spec.seeds.max
         compute = min(distinct, len(missing)) if known else distinct
         if not distinct:
             continue

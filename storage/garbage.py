@@ -114,7 +114,7 @@ def needed_keys(root: StorageRoot, pending: Pending, keep: Keep = "needed") -> s
             keys |= _keys_of(rows)
             continue
         spec = stored_spec(folder)
-        if len(rows) < spec.configurations * spec.seeds:
+        if len(rows) < spec.configurations * spec.seeds.max:
             keys |= _keys_of(rows) | _future_keys(root, spec, pending(folder, spec))
             continue
         front = {c.trial for c in summarise(rows, spec) if c.on_front}
@@ -151,7 +151,7 @@ def _future_keys(
                     "nobody will go on with it. Nothing was removed."
                 ) from error
             fingerprints[names] = store.fingerprint
-        for seed in range(spec.seeds):
+        for seed in range(spec.seeds.max):
             keys |= set(stage_keys(config, fingerprints[names], seed).values())
     return keys
 

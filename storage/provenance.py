@@ -46,7 +46,14 @@ _HIDDEN = "***"
 @functools.cache
 def versions() -> dict[str, str]:
     """Return the versions of Python and of every library that the numbers depend on."""
-    return {"python": platform.python_version(), **{name: version(name) for name in VERSIONS_OF}}
+    return {"python": platform.python_version(), **{name: _version(name) for name in VERSIONS_OF}}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # run from a checkout that nobody installed
+        return "not installed"
 
 
 @functools.cache

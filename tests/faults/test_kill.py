@@ -177,7 +177,9 @@ def test_killed_solve_loses_neither_its_token_nor_the_study(embedded: Path, tmp_
     assert {row["seed"]: row["status"] for row in rows} == {0: "COMPLETE", 1: "COMPLETE"}
 
 
-def test_second_driver_is_refused_while_the_first_runs(embedded: Path, tmp_path: Path) -> None:
+def test_second_driver_is_refused_while_the_first_runs_and_a_cancelled_one_stops(
+    embedded: Path, tmp_path: Path
+) -> None:
     mine = tmp_path / "runs"
     shutil.copytree(embedded, mine)
     study = smoke_study(tmp_path, epochs=1000)  # still running when the last line is reached
@@ -188,7 +190,10 @@ def test_second_driver_is_refused_while_the_first_runs(embedded: Path, tmp_path:
     assert first.poll() is None
     refused(second, 2, "another driver", f"process {first.pid}")
     assert "smoke: running, 0 of 4 runs" in status.out
-    first.send_signal(signal.SIGINT)
-    first.communicate(timeout=60)
+    cancelled = run("study", "cancel", "smoke", "--wait", 60, "--root", mine)
+    assert (cancelled.code, "smoke is stopped" in cancelled.out) == (0, True), cancelled.err
+    _, err = first.communicate(timeout=60)
     assert first.returncode == 130
+    assert err == "Stopped. Nothing finished is lost: run the same command again.\n"
+    assert not ray_processes()
     assert "smoke: stopped" in run("study", "status", "smoke", "--root", mine).out
