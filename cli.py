@@ -4,6 +4,7 @@ import logging
 
 import click
 
+from cluster.commands.cluster import cluster
 from cluster.commands.embed import embed
 from cluster.commands.models import evaluate, infer
 from cluster.commands.select import select, show_license
@@ -26,7 +27,7 @@ def main() -> None:
     """
 
 
-for command in (study, embed, select, show_license, infer, evaluate):
+for command in (study, embed, select, show_license, infer, evaluate, cluster):
     main.add_command(command)
 
 
