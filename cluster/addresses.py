@@ -48,6 +48,8 @@ def free_port() -> int:
 def host_and_port(address: str) -> tuple[str, int] | None:
     """Return the parts of HOST:PORT or [HOST]:PORT, None where it is no such address."""
     host, colon, port = address.rpartition(":")
+    if ":" in host and not host.startswith("["):
+        return None  # an IPv6 address by itself
     host = host.removeprefix("[").removesuffix("]")
     return (host, int(port)) if colon and host and port.isdecimal() else None
 
