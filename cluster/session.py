@@ -75,10 +75,19 @@ def _connect(address: str, **options: Any) -> None:
         )
     try:
         ray.init(address=address, **options)
-    except (RuntimeError, ray.exceptions.AuthenticationError) as error:
-        if "InvalidAuthToken" not in str(error):
+    except Exception as error:
+        if not _is_about_the_token(error):
             raise
         raise ConfigError(refusal(address)) from None
+
+
+def _is_about_the_token(error: BaseException | None) -> bool:
+    """Return whether a refused token is behind an error, which Ray wraps in others."""
+    while error is not None:
+        if isinstance(error, ray.exceptions.AuthenticationError) or "AuthToken" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def slots(resources: Resources) -> int:
