@@ -15,4 +15,4 @@ os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the old output is silent whe
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C stops now: nothing is lost
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")  # its snapshots are never restored
 if is_loopback(os.environ.get("RAY_ADDRESS")):
-    os.environ.setdefault(BEYOND, "0")
+    os.environ[BEYOND] = "0"
