@@ -4,6 +4,7 @@ import logging
 
 import click
 
+from cluster.commands.cluster import cluster
 from cluster.commands.embed import embed
 from cluster.commands.look import plan, show
 from cluster.commands.models import evaluate, infer
@@ -30,7 +31,7 @@ def main() -> None:
 
 for of_studies in (show, plan, cancel, gc):
     study.add_command(of_studies)
-for command in (study, embed, select, show_license, infer, evaluate):
+for command in (study, embed, select, show_license, infer, evaluate, cluster):
     main.add_command(command)
 
 

@@ -5,9 +5,12 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import ray
 
+from cluster.addresses import connect_error, is_loopback
+from cluster.auth_token import ensure_token, refusal, require_token
 from qpmstudy.errors import ConfigError
 from storage.study.spec import Resources
 
@@ -18,17 +21,24 @@ def joins_cluster() -> bool:
 
 
 @contextmanager
-def ray_session(verbose: bool, tokens: int = 0, shared: int | None = None) -> Iterator[None]:
-    """Connect to the cluster at RAY_ADDRESS, or run a local one for the length of the block.
+def ray_session(
+    verbose: bool, tokens: int = 0, shared: int | None = None, address: str | None = None
+) -> Iterator[None]:
+    """Connect to a cluster, or run a local one for the length of the block.
 
-    `tokens` is how many Gurobi tokens a local one offers, `shared` how many bytes its object
-    store holds; None leaves that to Ray, which takes 30 % of the memory. A process that is
-    connected already keeps its connection: launches inside one session share its workers.
+    The cluster is the one at `address`, or else at RAY_ADDRESS. `tokens` is how many Gurobi tokens
+    a local one offers, `shared` how many bytes its object store holds; None leaves that to Ray,
+    which takes 30 % of the memory. A process that is connected already keeps its connection:
+    launches inside one session share its workers.
+
+    Raises:
+        ConfigError: the cluster cannot be reached, or refuses the token.
     """
     if ray.is_initialized():
         yield
         return
-    address = os.environ.get("RAY_ADDRESS")
+    address = address or os.environ.get("RAY_ADDRESS")
+    (require_token if address else ensure_token)()
     # Tune logs a traceback for each lost trial; the launch reports those in a line of its own.
     level = logging.INFO if verbose else logging.CRITICAL
     local: dict[str, object] = {}
@@ -38,7 +48,7 @@ def ray_session(verbose: bool, tokens: int = 0, shared: int | None = None) -> It
     with warnings.catch_warnings():
         if not verbose:
             warnings.simplefilter("ignore")
-        ray.init(
+        _connect(
             address=address or "local",  # never whatever cluster happens to be up
             include_dashboard=None if address else False,
             log_to_driver=verbose,
@@ -46,12 +56,38 @@ def ray_session(verbose: bool, tokens: int = 0, shared: int | None = None) -> It
             configure_logging=True,
             **local,
         )
+        # Ray was imported before this package, and with that decided to listen everywhere.
+        assert address or is_loopback(ray.util.get_node_ip_address())
         for name in ("ray", "ray.tune", "ray.train", "ray.data"):
             logging.getLogger(name).setLevel(level)
         try:
             yield
         finally:
             ray.shutdown()
+
+
+def _connect(address: str, **options: Any) -> None:
+    why = None if address == "local" else connect_error(address)
+    if why:
+        raise ConfigError(
+            f"No cluster can be reached at {address}: {why}. Start it, or correct "
+            "RAY_ADDRESS; without that variable a launch uses this machine alone."
+        )
+    try:
+        ray.init(address=address, **options)
+    except Exception as error:
+        if not _is_about_the_token(error):
+            raise
+        raise ConfigError(refusal(address)) from None
+
+
+def _is_about_the_token(error: BaseException | None) -> bool:
+    """Return whether a refused token is behind an error, which Ray wraps in others."""
+    while error is not None:
+        if isinstance(error, ray.exceptions.AuthenticationError) or "AuthToken" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def slots(resources: Resources) -> int:

@@ -15,11 +15,12 @@ from cluster.driver import StudyDriver
 from cluster.reporter import duration, tally_lines
 from cluster.room import cluster_with_room
 from cluster.search import DriverSearch, ErrorLog
-from cluster.session import pools, slots
+from cluster.session import joins_cluster, pools, slots
 from cluster.shared_embeddings import share
 from cluster.stage_ledger import start_ledger
 from cluster.stage_source import LedgerSource
 from cluster.tokens import check_tokens, tokens_in_cluster
+from cluster.versions import check_nodes
 from qpmstudy.pipeline import STAGES
 from storage.embeddings import EmbeddingStore
 from storage.layout import StorageRoot
@@ -48,12 +49,15 @@ def run_with_tune(
         verbose: let Ray and Tune speak.
 
     Raises:
-        ConfigError: a stage asks for resources that are not there.
+        ConfigError: a stage asks for resources that are not there, or a node differs from this
+            machine in code, libraries or what it sees of the storage root.
         DataError: memory holds not even the windows to stream the stores.
     """
     spec = driver.spec
     room = cluster_with_room(spec, stores, verbose, tokens)
     with room as reading, tempfile.TemporaryDirectory() as disposable:
+        if joins_cluster():
+            check_nodes(root.path)
         for line in reading.lines():
             driver.reporter.line(line)
         watch = _Watch(driver, root)

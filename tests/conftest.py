@@ -40,6 +40,11 @@ TESTS = Path(__file__).parent
 STARTS_RAY = {"cluster", "commands", "faults", "studies"}
 """Folders of tests that start Ray."""
 WITHOUT_RAY = {
+    "test_addresses.py",
+    "test_auth_token.py",
+    "test_deploy.py",
+    "test_local_cluster.py",
+    "test_versions.py",
     "test_embed.py",
     "test_select.py",
     "test_reporter.py",

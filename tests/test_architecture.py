@@ -34,7 +34,7 @@ FORBIDDEN = {
     "qpmstudy": {*NOT_SCIENCE, "yaml"},
     "storage": {"ray", "optuna", "click", "rich", "tensorboard"},
 }
-COMMANDS = ("options", "study", "look", "upkeep", "embed", "select", "models")
+COMMANDS = ("options", "study", "look", "upkeep", "embed", "select", "models", "cluster")
 AT_HOME = {
     "gurobipy": {"qpmstudy/selection/gurobi.py", "qpmstudy/selection/gurobi_environment.py"},
     "highspy": {"qpmstudy/selection/highs.py"},

@@ -10,6 +10,8 @@ from qpmstudy.errors import ConfigError
 from storage.study.spec import StudySpec, parse_study
 
 MAX_BYTES = 2**20
+MAX_WORD = 10_000
+"""Characters of one value: numbers in base 60, as YAML has them, take quadratic time."""
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -19,6 +21,10 @@ class _StrictLoader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark
             raise yaml.MarkedYAMLError(problem="aliases (*name) are refused", problem_mark=mark)
+        if self.check_event(yaml.ScalarEvent) and len(self.peek_event().value) > MAX_WORD:
+            mark = self.peek_event().start_mark
+            problem = f"a value has more than {MAX_WORD} characters"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
@@ -50,15 +56,19 @@ def load_study(path: Path) -> StudySpec:
         ConfigError: the file is missing, is no YAML, or breaks rules: all are listed.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise ConfigError(f"{path} is no file: a device or pipe may never end.")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
             raise ConfigError(f"{path} has more than {MAX_BYTES} bytes: that is no study file.")
-        text = path.read_text(encoding="utf-8")
+        text = content.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The study file {path} cannot be read: {error}.") from error
     try:
-        content = yaml.load(text, Loader=_StrictLoader)
+        parsed = yaml.load(text, Loader=_StrictLoader)
     except RecursionError as error:
         raise ConfigError(f"{path} is nested too deeply: that is no study file.") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: dates and numbers that are none
         raise ConfigError(f"{path} is no valid YAML: {error}") from error
-    return parse_study(content, str(path))
+    return parse_study(parsed, str(path))

@@ -90,6 +90,7 @@ def test_scientific_notation_is_a_number(
         ("name: " + "9" * 5000, "no valid YAML"),
         ("name: !!python/object/apply:os.system [x]\n", "could not determine a constructor"),
         ("a: " + "[" * 9000, "nested too deeply|no valid YAML"),
+        ("a: " + "1:" * 10_000 + "1\n", "a value has more than 10000 characters"),
         ("a: [1\n", "no valid YAML"),
         ("name: a\n---\nname: b\n", "single document"),
         ("\x00", "no valid YAML"),
@@ -98,6 +99,11 @@ def test_scientific_notation_is_a_number(
 def test_yaml_that_is_refused(load: Callable[[str], StudySpec], text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load(text)
+
+
+def test_a_device_that_never_ends_is_refused() -> None:
+    with pytest.raises(ConfigError, match="/dev/zero is no file"):
+        load_study(Path("/dev/zero"))
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
