@@ -27,7 +27,7 @@ from qpmstudy.backbones.checkpoints import find_weights
 from qpmstudy.backbones.variants import split_name
 from qpmstudy.datasets import ImageDataset
 from qpmstudy.errors import QpmStudyError, StoreError, WorkerError
-from storage.embeddings import open_group
+from storage.groups import open_group
 from storage.places import Place, absolute
 from storage.record import Digests
 from storage.shards import Done, Embedded, Fill, Work, fill_here

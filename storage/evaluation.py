@@ -21,7 +21,8 @@ from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.exported import StoredModel, read_model, with_backbone
 from qpmstudy.measuring import SplitMeter, training_metrics
 from qpmstudy.stages.base import device
-from storage.embeddings import command, open_store
+from storage.embeddings import open_store
+from storage.groups import command
 from storage.layout import StorageRoot
 from storage.new_store import BATCH
 from storage.prepare import PhaseProgress, broken_or_refused

@@ -12,7 +12,8 @@ import zarr
 from qpmstudy.backbones import Backbone
 from qpmstudy.datasets import ImageDataset
 from qpmstudy.errors import DataError
-from storage.embeddings import EmbeddingStore, is_finished, open_store
+from storage.embeddings import EmbeddingStore, open_store
+from storage.groups import is_finished
 from storage.loading import default_workers
 from storage.new_store import BATCH, begun_store, fingerprint, new_store
 from storage.places import Place, remove, remove_partial

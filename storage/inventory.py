@@ -5,14 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from qpmstudy.errors import DataError
-from storage.embeddings import (
-    EmbeddingStore,
-    array_of,
-    command,
-    is_finished,
-    open_group,
-    open_store,
-)
+from storage.embeddings import EmbeddingStore, open_store
+from storage.groups import array_of, command, is_finished, open_group
 from storage.layout import StorageRoot
 from storage.places import reached, size
 

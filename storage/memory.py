@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 from qpmstudy.errors import ConfigError
-from storage.embeddings import EmbeddingStore, array_of
+from storage.embeddings import EmbeddingStore
+from storage.groups import array_of
 from storage.inventory import UNITS
 
 LIMIT = "QPMSTUDY_MEMORY"

@@ -12,7 +12,7 @@ from qpmstudy.backbones import Backbone
 from qpmstudy.datasets import ImageDataset
 from qpmstudy.errors import DataError
 from storage.chunks import CHUNK_CHECKSUM
-from storage.embeddings import CHUNK_SUMS, RECORD, is_finished, open_group
+from storage.groups import CHUNK_SUMS, RECORD, is_finished, open_group
 from storage.places import Place, reached, remove, zarr_store
 from storage.record import new_record
 

@@ -10,8 +10,9 @@ from qpmstudy.backbones.variants import with_option
 from qpmstudy.config import EmbeddingsConfig
 from qpmstudy.datasets import ImageDataset, is_synthetic, make_birds, open_dataset
 from qpmstudy.errors import DataError
-from storage.embeddings import EmbeddingStore, is_complete, open_group, open_store
+from storage.embeddings import EmbeddingStore, is_complete, open_store
 from storage.extraction import extract
+from storage.groups import open_group
 from storage.layout import StorageRoot
 from storage.loading import default_workers, find_broken
 from storage.new_store import BATCH, fingerprint

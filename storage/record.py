@@ -18,7 +18,7 @@ from jaxtyping import Float16, UInt8
 
 from qpmstudy.errors import DataError, StoreError
 from storage.chunks import chunk_sums
-from storage.embeddings import (
+from storage.groups import (
     CHUNK_SUMS,
     RECORD,
     array_of,

@@ -18,7 +18,7 @@ from jaxtyping import Float16, UInt8
 from qpmstudy.backbones import Backbone
 from qpmstudy.datasets import ImageDataset
 from storage.chunks import chunk_sums
-from storage.embeddings import CHUNK_SUMS, array_of
+from storage.groups import CHUNK_SUMS, array_of
 from storage.half import half
 from storage.loading import Loaded, loaded
 from storage.places import Place, reached, remove_file

@@ -10,7 +10,8 @@ from torch import Tensor
 from qpmstudy.backbones import Backbone
 from qpmstudy.datasets import ImageDataset
 from storage.chunks import chunk_sums
-from storage.embeddings import CHUNK_SUMS, EmbeddingStore, array_of, open_store
+from storage.embeddings import EmbeddingStore, open_store
+from storage.groups import CHUNK_SUMS, array_of
 from storage.new_store import new_store
 from storage.record import digests, finish, forget_record, note
 

@@ -20,7 +20,8 @@ from content import content
 from dataset_layouts import make_folder
 from killed_on_ray import ROWS, embedded
 from qpmstudy.errors import DataError, StoreError
-from storage.embeddings import EmbeddingStore, is_complete, is_finished, open_group, open_store
+from storage.embeddings import EmbeddingStore, is_complete, open_store
+from storage.groups import is_finished, open_group
 from storage.places import place
 from storage.shards import Work
 

@@ -12,7 +12,8 @@ from qpmstudy.errors import DataError
 from random_store import random_store
 from storage import new_store
 from storage.chunks import checked_rows, chunk_sums
-from storage.embeddings import EmbeddingStore, array_of
+from storage.embeddings import EmbeddingStore
+from storage.groups import array_of
 
 ROW = 4 * 8 * 2  # bytes of an image
 

@@ -15,8 +15,9 @@ from dataset_layouts import make_folder
 from killed_extraction import IMAGES, ROWS, SlowPixels
 from qpmstudy.datasets import ImageDataset, open_dataset
 from storage import new_store
-from storage.embeddings import EmbeddingStore, is_complete, is_finished, open_group
+from storage.embeddings import EmbeddingStore, is_complete
 from storage.extraction import extract
+from storage.groups import is_finished, open_group
 from storage.places import Place, place
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from qpmstudy.errors import ConfigError, NotInstalledError, StoreError
-from storage.embeddings import open_group
+from storage.groups import open_group
 from storage.inventory import listing
 from storage.layout import StorageRoot
 from storage.places import Remote, place, read_note, remove, size, stores_below, write_note

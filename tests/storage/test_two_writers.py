@@ -12,8 +12,9 @@ from content import content, damage
 from qpmstudy.datasets import ImageDataset
 from qpmstudy.errors import StoreError
 from storage import writer
-from storage.embeddings import is_complete, open_group
+from storage.embeddings import is_complete
 from storage.extraction import extract
+from storage.groups import open_group
 from storage.places import Place, place, read_note
 from storage.record import Digests, missing, note
 from storage.shards import Work, fill_here

@@ -23,8 +23,8 @@ from qpmstudy.backbones.catalogue import CATALOGUE
 from qpmstudy.backbones.pretrained import Pretrained
 from qpmstudy.datasets import ImageDataset, make_birds, open_dataset
 from qpmstudy.masks import mask_to_grid
-from storage.embeddings import array_of, checksum
 from storage.extraction import extract
+from storage.groups import array_of, checksum
 from storage.new_store import BATCH, fingerprint, new_store
 from tests.published import PUBLISHED
 

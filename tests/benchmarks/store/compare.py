@@ -26,7 +26,8 @@ from cluster.session import ray_session
 from cluster.shared_embeddings import share
 from qpmstudy.batches import Feed, LabelledTokens
 from qpmstudy.embeddings import Embeddings
-from storage.embeddings import EmbeddingStore, checksum
+from storage.embeddings import EmbeddingStore
+from storage.groups import checksum
 from storage.reading import streamed_chunks
 from tests.random_store import random_store
 
