@@ -49,7 +49,8 @@ def shared(embedded: Path) -> Iterator[SharedEmbeddings]:
 def request_for(
     shared: SharedEmbeddings, stage: str = "dense", config: PipelineConfig = CONFIG
 ) -> StageRequest:
-    keys = stage_keys(config, shared.fingerprint, 0)
+    fingerprint = ray.get(shared.without_patches, timeout=120).fingerprint
+    keys = stage_keys(config, fingerprint, 0)
     inputs = {"dense": keys["dense"]} if stage != "dense" else {}
     return StageRequest(stage, keys[stage], inputs, config, 0)
 
