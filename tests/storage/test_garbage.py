@@ -31,6 +31,20 @@ def stray(root: StorageRoot, key: str = STRAY) -> Path:
     return root.artifacts.path("dense", key)
 
 
+@pytest.fixture
+def own_copy(own_copy: Any) -> Any:
+    """A root with one study and its stages: others may have run where the copy was made."""
+    root, name = own_copy.root, own_copy.spec.name
+    for folder in root.path.glob("[!_.]*"):
+        if folder.name != name:
+            shutil.rmtree(folder)
+    named = keys(root.study(name).results.rows())
+    for path in root.artifacts.root.glob("*/*/*"):
+        if path.name not in named:
+            shutil.rmtree(path)
+    return own_copy
+
+
 def collect(root: StorageRoot, keep: Any = "needed", grace: float = 0) -> Findings:
     found = find(root, pending_configurations, keep, grace)
     assert list(remove(found.rubbish)) == list(found.rubbish)

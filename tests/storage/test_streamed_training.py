@@ -22,8 +22,9 @@ def test_memory_stays_within_what_is_allowed(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         timeout=200,
-        check=True,
+        check=False,
     )
+    assert done.returncode == 0, done.stderr
     peak, window, loss = done.stdout.split()
     print(
         f"store {store.patches.nbytes / MEBIBYTE:.0f} MiB, allowed {allowed / MEBIBYTE:.0f} MiB, "
