@@ -1,5 +1,6 @@
 """A store of three times the allowed memory trains, and memory stays within what is allowed."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,8 @@ import pytest
 
 from random_store import random_store
 
-SCRIPT = Path(__file__).parents[1] / "streamed_training.py"
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "tests" / "streamed_training.py"
 MEBIBYTE = 2**20
 
 
@@ -19,6 +21,7 @@ def test_memory_stays_within_what_is_allowed(tmp_path: Path) -> None:
     allowed = store.patches.nbytes // 3
     done = subprocess.run(
         [sys.executable, SCRIPT, path, str(allowed)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},  # or tests/storage would be the storage
         capture_output=True,
         text=True,
         timeout=200,
