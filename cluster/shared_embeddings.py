@@ -49,12 +49,13 @@ class SharedEmbeddings:
         return replace(light, patches=tuple(ray.get(list(self.shards))))
 
 
-@ray.remote(num_cpus=0)
+# With a CPU each: of tasks that hold none, Ray starts as many processes as there are shards.
+@ray.remote(num_cpus=1)
 def _load_shard(path: Place, dataset: str, backbone: str, shard: int) -> np.ndarray:
     return open_store(path, dataset, backbone).read_shard(shard)
 
 
-@ray.remote(num_cpus=0)
+@ray.remote(num_cpus=1)
 def _load_without_patches(path: Place, dataset: str, backbone: str) -> Embeddings:
     return open_store(path, dataset, backbone).read_without_patches()
 

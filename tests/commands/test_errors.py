@@ -1,6 +1,5 @@
 """Bad input through the command line: one clear message, the right exit code, nothing half-made."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -152,39 +151,3 @@ def test_exporting_twice_is_refused_and_changes_nothing(finished: Finished) -> N
     again = here("study", "export", "smoke", "--root", finished.root, "--out", finished.models)
     refused(again, 2, "exists already")
     assert before == {p: p.read_bytes() for p in finished.models.rglob("*") if p.is_file()}
-
-
-@pytest.mark.slow
-def test_a_stage_that_asks_for_too_much_is_refused_at_once(
-    fresh_root: Path, tmp_path: Path
-) -> None:
-    study = smoke_study(tmp_path, name="greedy")
-    study.write_text(study.read_text() + "stages: {dense: {gpu: 8, cpu: 1}}\n")
-    result = run("study", "launch", study, "--root", fresh_root, timeout=120)
-    refused(result, 2, "8 GPU", "offers", "RAY_ADDRESS")
-    # resources are not the question: with others the same study goes on
-    study.write_text(study.read_text().replace("gpu: 8, cpu: 1", "cpu: 1"))
-    assert run("study", "launch", study, "--root", fresh_root).code == 0
-
-
-@pytest.mark.slow
-def test_a_failing_configuration_leaves_a_row_that_tells_and_the_study_goes_on(
-    fresh_root: Path, tmp_path: Path
-) -> None:
-    study = tmp_path / "sizes.yaml"
-    text = smoke_study(tmp_path, name="sizes", seeds=1).read_text()
-    study.write_text(
-        text[: text.index("space:")] + "space: {finetune.lr: {values: [1e-2, 1e30]}}\nseeds: 1\n"
-    )
-    result = run("study", "launch", study, "--root", fresh_root)
-    assert result.code == 0, result.err
-    assert "FAILED: The loss became" in result.out
-    assert "Traceback" not in result.out + result.err
-    status = run("study", "status", "sizes", "--root", fresh_root)
-    assert "trial 1 FAILED" in status.out
-    ledger = (fresh_root / "sizes" / "ledger.journal").read_text().splitlines()
-    states = [json.loads(line).get("state") for line in ledger]
-    assert states.count(3) == 1  # optuna's TrialState.FAIL
-    retried = run("study", "launch", study, "--root", fresh_root, "--retry-failed")
-    assert "FAILED" in retried.out
-    assert "finetune        computed    1" in retried.out

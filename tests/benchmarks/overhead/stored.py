@@ -1,11 +1,9 @@
-"""What a trial costs that computes nothing: ours, all stages stored, beside a plain Tune's no-op.
+"""What a trial costs that computes nothing, since all its stages are stored, and how that grows.
 
-    OMP_NUM_THREADS=1 python -m tests.benchmarks.overhead.compare
-    OMP_NUM_THREADS=1 python -m tests.benchmarks.overhead.compare --trials 10 100 1000 --ours-alone
+    OMP_NUM_THREADS=1 python -m tests.benchmarks.overhead.stored --trials 10 100 1000
 
-Ours includes a durable row, TensorBoard's events and picture, and the ledger; plain Tune has
-`reuse_actors` and the same number of concurrent trials, and keeps nothing. Both run in processes of
-their own, in turns; the time is that of the trials, after imports and the start of the cluster.
+A trial is a durable row, TensorBoard's events and picture, and the ledger. Each number of trials is
+a process of its own; the time is that of the launch, after imports.
 """
 
 import argparse
@@ -19,8 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
-
-from cluster.session import ray_session
 
 HERE = Path(__file__).parents[3]
 STUDY = {
@@ -83,66 +79,43 @@ def _store_all(spec: Any, storage: Any) -> None:
         overlay(storage.overlays, storage.artifacts, keys["evaluate"], Path(whole.image_root))
 
 
-def plain_tune(trials: int, root: Path) -> float:
-    """Return the seconds that as many trials take which report one number each."""
-    from ray import tune
-
-    class NoOp(tune.Trainable):
-        def step(self) -> dict[str, object]:
-            return {"score": self.config["x"], "done": True}
-
-        def reset_config(self, new_config: dict[str, object]) -> bool:
-            return True
-
-    tuner = tune.Tuner(
-        tune.with_resources(NoOp, {"cpu": 1}),
-        param_space={"x": tune.grid_search(list(range(trials)))},
-        tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=2),
-        run_config=tune.RunConfig(storage_path=str(root), verbose=0),
-    )
-    with ray_session(verbose=False):
-        start = time.perf_counter()
-        grid = tuner.fit()
-        seconds = time.perf_counter() - start
-    assert len(grid) == trials
-    return seconds
-
-
-KINDS = {"ours": ours, "plain Tune": plain_tune}
-
-
 def main() -> None:
     """Measure in child processes, in turns, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, nargs="+", default=[200])
+    parser.add_argument("--trials", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--ours-alone", action="store_true")
-    parser.add_argument("--child", choices=KINDS, help=argparse.SUPPRESS)
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
         with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(KINDS[given.child](given.trials[0], Path(folder))))
+            print(json.dumps(ours(given.trials[0], Path(folder))))
         return
-    kinds = ["ours"] if given.ours_alone else list(KINDS)
-    print("| trials | kind | seconds | range | ms a trial |\n|---|---|---|---|---|")
-    for trials in given.trials:
-        found: dict[str, list[float]] = {kind: [] for kind in kinds}
-        for _ in range(given.rounds):
-            for kind in kinds:
-                found[kind].append(_in_a_child(kind, trials))
-        for kind, seconds in found.items():
-            spread = f"{min(seconds):.2f} to {max(seconds):.2f}"
-            middle = median(seconds)
-            print(f"| {trials} | {kind} | {middle:.2f} | {spread} | {1000 * middle / trials:.1f} |")
+    found: dict[int, list[float]] = {trials: [] for trials in given.trials}
+    for _ in range(given.rounds):
+        for trials, seconds in found.items():
+            seconds.append(_in_a_child(trials))
+    print("| trials | seconds | range | ms a trial |\n|---|---|---|---|")
+    for trials, seconds in found.items():
+        middle, spread = median(seconds), f"{min(seconds):.2f} to {max(seconds):.2f}"
+        print(f"| {trials} | {middle:.2f} | {spread} | {1000 * middle / trials:.1f} |")
 
 
-def _in_a_child(kind: str, trials: int) -> float:
+def _in_a_child(trials: int) -> float:
     answer = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.overhead.compare", "--child", kind,
-         "--trials", str(trials)],
-        cwd=HERE, env=os.environ | {"PYTHONPATH": str(HERE)},
-        stdout=subprocess.PIPE, text=True, check=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "tests.benchmarks.overhead.stored",
+            "--child",
+            "--trials",
+            str(trials),
+        ],
+        cwd=HERE,
+        env=os.environ | {"PYTHONPATH": str(HERE)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
     return float(json.loads(answer.stdout.strip().splitlines()[-1]))
 
 

@@ -1,12 +1,13 @@
-"""Searching and extending through the command line."""
+"""Launches that share a cluster: searching, extending, asking too much, failing."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from command import Finished, here, smoke_study
+from command import Finished, here, refused, smoke_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.usefixtures("warm_ray")]
 
@@ -44,8 +45,7 @@ def test_more_seeds_extend_a_finished_study(finished: Finished, tmp_path: Path) 
     shutil.copytree(finished.root, root)
     before = {path: path.read_bytes() for path in (root / "smoke" / "results").iterdir()}
     more = smoke_study(tmp_path, epochs=4, seeds=3)
-    refused = here("study", "launch", more, "--root", root)
-    assert (refused.code, "seeds: 2 before, 3 now" in refused.err) == (2, True)
+    refused(here("study", "launch", more, "--root", root), 2, "seeds: 2 before, 3 now")
     extended = here("study", "launch", more, "--root", root, "--extend")
     assert extended.code == 0, extended.err
     assert all(path.read_bytes() == content for path, content in before.items())
@@ -54,3 +54,37 @@ def test_more_seeds_extend_a_finished_study(finished: Finished, tmp_path: Path) 
         (trial, seed) for trial in (0, 1) for seed in (0, 1, 2)
     ]
     assert "finetune        computed    2" in extended.out
+
+
+def test_a_stage_that_asks_for_too_much_is_refused_at_once(
+    fresh_root: Path, tmp_path: Path
+) -> None:
+    study = smoke_study(tmp_path, name="greedy")
+    study.write_text(study.read_text() + "stages: {dense: {gpu: 8, cpu: 1}}\n")
+    result = here("study", "launch", study, "--root", fresh_root)
+    refused(result, 2, "8 GPU", "offers", "RAY_ADDRESS")
+    # resources are not the question: with others the same study goes on
+    study.write_text(study.read_text().replace("gpu: 8, cpu: 1", "cpu: 1"))
+    assert here("study", "launch", study, "--root", fresh_root).code == 0
+
+
+def test_a_failing_configuration_leaves_a_row_that_tells_and_the_study_goes_on(
+    fresh_root: Path, tmp_path: Path
+) -> None:
+    study = tmp_path / "sizes.yaml"
+    text = smoke_study(tmp_path, name="sizes", seeds=1).read_text()
+    study.write_text(
+        text[: text.index("space:")] + "space: {finetune.lr: {values: [1e-2, 1e30]}}\nseeds: 1\n"
+    )
+    result = here("study", "launch", study, "--root", fresh_root)
+    assert result.code == 0, result.err
+    assert "FAILED: The loss became" in result.out
+    assert "Traceback" not in result.out + result.err
+    status = here("study", "status", "sizes", "--root", fresh_root)
+    assert "trial 1 FAILED" in status.out
+    ledger = (fresh_root / "sizes" / "ledger.journal").read_text().splitlines()
+    states = [json.loads(line).get("state") for line in ledger]
+    assert states.count(3) == 1  # optuna's TrialState.FAIL
+    retried = here("study", "launch", study, "--root", fresh_root, "--retry-failed")
+    assert "FAILED" in retried.out
+    assert "finetune        computed    1" in retried.out
