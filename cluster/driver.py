@@ -22,6 +22,7 @@ from cluster.stage_source import StoredSource
 from cluster.study_machine import Deal, Finish, Start, Wait
 from cluster.trial_ledger import TrialLedger
 from qpmstudy.config import PipelineConfig, contradictions, with_values
+from qpmstudy.files import refusal
 from storage.results import Row
 from storage.study import StudySpec
 from storage.study.space import settings
@@ -129,7 +130,11 @@ class StudyDriver:
         config = with_values(self.spec.pipeline, settings(self.spec.parameters, chosen))
         stored = [seed for seed in start.seeds if self._is_stored(config, seed)]
         if stored:
-            rows = asyncio.run(run_trial(self.context, self._stored, start.trial, config, stored))
+            run = run_trial(self.context, self._stored, start.trial, config, stored)
+            try:
+                rows = asyncio.run(run)
+            except OSError as error:  # of an open file, which does not say which one it is
+                raise refusal(error, self.context.folder.path) or error from error
             self._enter(rows)
         rest = tuple(seed for seed in start.seeds if seed not in stored)
         return Job(start.trial, chosen, rest)

@@ -76,7 +76,10 @@ def test_on_a_full_disk_a_study_stops_and_goes_on_once_there_is_room(
         full = run("study", "launch", finished.study, "--root", root)
         assert full.code == 1, full.out
         assert "No space left" in full.err + full.out
-        assert facts(folder) == [row for row in expected if row["trial"] == 0]
+        assert "Traceback" not in full.err + full.out, full.err[-3000:]
+        kept = facts(folder)  # a row may just have fitted in
+        assert [row for row in kept if row["trial"] == 0] == expected[:2]
+        assert all(row in expected for row in kept)
         assert list(root.glob("_artifacts/*/*/.*")) == []
         filler.unlink()
         again = run("study", "launch", finished.study, "--root", root)

@@ -72,7 +72,7 @@ def test_weights_come_in_as_the_penalty_falls(problem, path):
     """Loss falls and penalty rises, which is exact; the number of weights follows them.
 
     Not strictly: a weight may leave again when one that says the same comes in. Which ones do
-    depends on rounding, so that up to a tenth may be gone for a while.
+    depends on rounding, so that a twentieth, in whole weights, may be gone for a while.
     """
     W = path.weights
     penalty = 0.99 * np.abs(W).sum((1, 2)) + 0.005 * (W**2).sum((1, 2))
@@ -80,7 +80,7 @@ def test_weights_come_in_as_the_penalty_falls(problem, path):
     assert (np.diff(penalty) > 0).all()
     assert (np.diff(loss) < 0).all()
     counts = (W != 0).sum((1, 2))
-    assert (counts >= np.floor(0.9 * np.maximum.accumulate(counts))).all()
+    assert (counts >= np.floor(0.95 * np.maximum.accumulate(counts))).all()
     assert counts[-1] > 20
 
 
