@@ -10,6 +10,7 @@ unnoticed once in 2^64; against damage on purpose neither helps, since whoever c
 change what is recorded about them.
 """
 
+from collections.abc import Callable
 from mmap import MADV_HUGEPAGE, MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import Any
 
@@ -27,6 +28,30 @@ CHUNK_CHECKSUM = "xxh3_64"
 """What a store calls it."""
 
 
+Memory = Callable[[int], memoryview]
+"""Gives so many bytes to read into."""
+
+
+def pages_of_its_own(size: int) -> memoryview:
+    """Return memory that goes back to the system at once when it is no longer used.
+
+    For what is read and dropped again and again: the allocator keeps what threads have freed,
+    half as much again as a window of chunks.
+    """
+    pages = mmap(-1, size, flags=MAP_PRIVATE | MAP_ANONYMOUS)
+    pages.madvise(MADV_HUGEPAGE)
+    return memoryview(pages)
+
+
+def allocated(size: int) -> memoryview:
+    """Return memory of the allocator.
+
+    For what is read shard after shard: a page that was used before need not be faulted in, which
+    takes several times as long as to fill it (tests/benchmarks/store).
+    """
+    return memoryview(np.empty(size, np.uint8))
+
+
 def chunk_sums(block: Float16[np.ndarray, "n P D"], rows: int) -> UInt64[np.ndarray, " chunks"]:
     """Return the XXH3 checksum of each `rows` images; the last may be fewer."""
     parts = (np.ascontiguousarray(block[i : i + rows]) for i in range(0, len(block), rows))
@@ -34,7 +59,11 @@ def chunk_sums(block: Float16[np.ndarray, "n P D"], rows: int) -> UInt64[np.ndar
 
 
 def checked_rows(
-    array: zarr.Array[Any], start: int, stop: int, sums: UInt64[np.ndarray, " chunks"]
+    array: zarr.Array[Any],
+    start: int,
+    stop: int,
+    sums: UInt64[np.ndarray, " chunks"],
+    memory: Memory = allocated,
 ) -> Float16[np.ndarray, "n P D"] | None:
     """Return the rows of whole chunks of one shard as they lie there, read-only.
 
@@ -46,8 +75,11 @@ def checked_rows(
     row = int(np.prod(shape[1:])) * array.dtype.itemsize
     place = array.store_path / array.metadata.encode_chunk_key((shard, *(0,) * (array.ndim - 1)))
     where = RangeByteRequest(first * row, (first + stop - start) * row)
-    read = _local if isinstance(place.store, LocalStore) else _remote
-    found = read(place, where, array.chunks[0] * row, sums.tolist())
+    step, expected = array.chunks[0] * row, sums.tolist()
+    if isinstance(place.store, LocalStore):
+        found = _local(place, where, step, expected, memory)
+    else:
+        found = _remote(place, where, step, expected)
     if found is None:
         return None
     block: NDArray[np.float16] = np.frombuffer(found, array.dtype).reshape(shape)
@@ -56,17 +88,11 @@ def checked_rows(
 
 
 def _local(
-    place: StorePath, where: RangeByteRequest, step: int, sums: list[int]
+    place: StorePath, where: RangeByteRequest, step: int, sums: list[int], memory: Memory
 ) -> memoryview | None:
-    """Read without the two threads that Zarr sends each request through.
-
-    Each time into pages of its own, which go back to the system at once: the allocator keeps
-    what threads have freed, half as much again as a window of chunks.
-    """
+    """Read without the two threads that Zarr sends each request through."""
     assert isinstance(place.store, LocalStore)
-    pages = mmap(-1, where.end - where.start, flags=MAP_PRIVATE | MAP_ANONYMOUS)
-    pages.madvise(MADV_HUGEPAGE)
-    found = memoryview(pages)
+    found = memory(where.end - where.start)
     try:
         with (place.store.root / place.path).open("rb", buffering=0) as file:
             file.seek(where.start)

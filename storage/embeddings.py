@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.errors import DataError
-from storage.chunks import checked_rows, chunk_sums
+from storage.chunks import Memory, allocated, checked_rows, chunk_sums, pages_of_its_own
 from storage.groups import (
     CHUNK_SUMS,
     array_of,
@@ -97,7 +97,7 @@ class EmbeddingStore:
             DataError: it is damaged.
         """
         rows = int(self.attributes["shard_rows"])
-        return self._read(shard * rows, (shard + 1) * rows, f"shard {shard} of patches")
+        return self._read(shard * rows, (shard + 1) * rows, f"shard {shard} of patches", allocated)
 
     def read_chunk(self, chunk: int) -> Float16[np.ndarray, "n P D"]:
         """Return the patch tokens of one chunk, read-only.
@@ -106,7 +106,8 @@ class EmbeddingStore:
             DataError: it is damaged.
         """
         rows = self.chunk_rows
-        return self._read(chunk * rows, (chunk + 1) * rows, f"chunk {chunk} of patches")
+        what = f"chunk {chunk} of patches"
+        return self._read(chunk * rows, (chunk + 1) * rows, what, pages_of_its_own)
 
     def check_shard(self, shard: int) -> None:
         """Compare a shard, as Zarr reads it, with the SHA-256 that it had when it was written.
@@ -118,11 +119,13 @@ class EmbeddingStore:
         block = read_array(self.group, "patches", slice(shard * rows, (shard + 1) * rows), what)
         self._check(what, self.checksums[shard], [block])
 
-    def _read(self, start: int, stop: int, what: str) -> Float16[np.ndarray, "n P D"]:
+    def _read(
+        self, start: int, stop: int, what: str, memory: Memory
+    ) -> Float16[np.ndarray, "n P D"]:
         """Return whole chunks, compared with their checksums."""
         rows, stop = self.chunk_rows, min(stop, self.patches.shape[0])
         expected = self._chunk_sums[start // rows : -(-stop // rows)]
-        block = checked_rows(self.patches, start, stop, expected)
+        block = checked_rows(self.patches, start, stop, expected, memory)
         if block is not None:
             return block
         block = read_array(self.group, "patches", slice(start, stop), what)
