@@ -21,9 +21,10 @@ import ray
 import torch
 from ray.exceptions import RayError, RayTaskError
 
-from qpmstudy.backbones import Backbone, open_backbone
+from qpmstudy.backbones.base import Backbone
 from qpmstudy.backbones.catalogue import CATALOGUE
 from qpmstudy.backbones.checkpoints import find_weights
+from qpmstudy.backbones.opening import open_backbone
 from qpmstudy.backbones.variants import split_name
 from qpmstudy.datasets import ImageDataset
 from qpmstudy.errors import QpmStudyError, StoreError, WorkerError

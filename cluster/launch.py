@@ -20,8 +20,8 @@ from qpmstudy.errors import ConfigError
 from qpmstudy.files import read_json, write_json
 from storage.driver_lock import driver_lock
 from storage.embeddings import EmbeddingStore
+from storage.ensure import ensure_store
 from storage.layout import StorageRoot, StudyFolder
-from storage.prepare import ensure_store
 from storage.study import StudySpec
 from storage.study.extension import changes, other_changes
 from storage.summary import Configuration, summarise

@@ -17,7 +17,7 @@ from cluster.trial_events import TrialEvents
 from qpmstudy.config import PipelineConfig, contradictions, flatten
 from qpmstudy.embeddings import held_out
 from qpmstudy.errors import ConfigError, QpmStudyError
-from qpmstudy.pipeline import STAGES, stage_keys
+from qpmstudy.stage_graph import STAGES, stage_keys
 from storage.embeddings import EmbeddingStore
 from storage.layout import StorageRoot, StudyFolder
 from storage.overlays import overlay

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from cluster.session import joins_cluster, ray_session, shared_memory_of_nodes, tasks_on_a_node
-from qpmstudy.pipeline import STAGES
+from qpmstudy.stage_graph import STAGES
 from storage.embeddings import EmbeddingStore
 from storage.memory import RESERVE, allowed_memory, available_memory
 from storage.reading import Reading, plan_reading

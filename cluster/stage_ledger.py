@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-import torch
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from cluster.session import ray_options
@@ -20,7 +19,7 @@ from cluster.stage_book import Decision, Failure, StageBook
 from cluster.stage_errors import StageError, StorageError, failure, told
 from cluster.stage_source import StageReport, StageRequest
 from cluster.tokens import NO_TOKEN, tokens_for, tokens_in_cluster
-from qpmstudy.pipeline import STAGES, run_stage
+from qpmstudy.stage_graph import STAGES
 from storage.artifacts import ArtifactStore
 from storage.study.spec import Resources
 
@@ -42,6 +41,10 @@ def compute_stage(
 
     `withheld` says which solvers may not be used here, and why. Committing twice leaves one result.
     """
+    import torch
+
+    from qpmstudy.pipeline import run_stage
+
     torch.set_num_threads(threads)
     inputs = {name: artifacts.read(name, key) for name, key in request.inputs.items()}
     start = time.perf_counter()

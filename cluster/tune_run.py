@@ -21,7 +21,7 @@ from cluster.stage_ledger import start_ledger
 from cluster.stage_source import LedgerSource
 from cluster.tokens import check_tokens, tokens_in_cluster
 from cluster.versions import check_nodes
-from qpmstudy.pipeline import STAGES
+from qpmstudy.stage_graph import STAGES
 from storage.embeddings import EmbeddingStore
 from storage.layout import StorageRoot
 from storage.reading import Reading

@@ -44,8 +44,8 @@ class LabelledTokens:
         that `Embeddings.reading` provided.
         """
         chosen = self.index[positions]
-        tokens = self.embeddings.tokens(chosen, cls=cls, shards=shards).to(device).float()
-        return tokens, torch.from_numpy(self.embeddings.labels[chosen]).to(device)
+        half = torch.from_numpy(self.embeddings.tokens(chosen, cls=cls, shards=shards))
+        return half.to(device).float(), torch.from_numpy(self.embeddings.labels[chosen]).to(device)
 
     def batches(self, size: int, device: torch.device, cls: bool = False) -> Iterator[Batch]:
         """Iterate over all images in order, in batches of at most `size`."""
@@ -111,12 +111,13 @@ class Feed:
     def _gathered(self, images: Int64[np.ndarray, " b"], shards: Shards) -> Tensor:
         if self._device.type == "cuda":
             # pinned memory that torch gives out again only when the copy is done
-            half = self._embeddings.tokens(images, cls=self._cls, shards=shards).pin_memory()
-            return half.to(self._device, non_blocking=True).float()
+            half = torch.from_numpy(self._embeddings.tokens(images, cls=self._cls, shards=shards))
+            return half.pin_memory().to(self._device, non_blocking=True).float()
         if len(self._half) < len(images):
             shape = (len(images), *self._embeddings.tokens_shape(self._cls))
             self._half, self._single = self._half.new_empty(shape), self._single.new_empty(shape)
-        half = self._embeddings.tokens(images, self._half[: len(images)], self._cls, shards)
+        half = self._half[: len(images)]
+        self._embeddings.tokens(images, half.numpy(), self._cls, shards)
         return self._single[: len(images)].copy_(half)
 
 
@@ -132,6 +133,6 @@ def _resident(
     with embeddings.reading(index, LOADED_AT_ONCE) as shards:
         for start in range(0, len(index), LOADED_AT_ONCE):
             chosen = index[start : start + LOADED_AT_ONCE]
-            part = embeddings.tokens(chosen, cls=cls, shards=shards)
+            part = torch.from_numpy(embeddings.tokens(chosen, cls=cls, shards=shards))
             resident[start : start + len(part)] = part.to(device)
     return resident

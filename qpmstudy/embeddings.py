@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from jaxtyping import Float16, Int64, Shaped, UInt8
 from numpy.typing import NDArray
-from torch import Tensor
 
 from qpmstudy.errors import DataError
 from qpmstudy.streaming import ReadAhead, StreamedChunks, window_order
@@ -101,18 +99,17 @@ class Embeddings:
     def tokens(
         self,
         index: Int64[np.ndarray, " n"],
-        out: Float16[Tensor, "n T D"] | None = None,
+        out: Float16[np.ndarray, "n T D"] | None = None,
         cls: bool = False,
         shards: Shards | None = None,
-    ) -> Float16[Tensor, "n T D"]:
+    ) -> Float16[np.ndarray, "n T D"]:
         """Gather the patch tokens of the images at `index`, in that order, into `out` if given.
 
         With `cls` each image's CLS token follows its patches: T = P + 1. `shards` are those that
         `reading` provided; without them streamed ones are read for this call alone.
         """
         if out is None:
-            out = torch.empty((len(index), *self.tokens_shape(cls)), dtype=torch.float16)
-        rows = out.numpy()
+            out = np.empty((len(index), *self.tokens_shape(cls)), np.float16)
         source = self.patches if shards is None else shards
         owners = self._owners(index)
         patches = slice(-1) if cls else slice(None)
@@ -123,9 +120,9 @@ class Embeddings:
             if owners[place] != owner:
                 owner = int(owners[place])
                 shard, start = source[owner], self._starts[owner]
-            rows[place, patches] = shard[index[place] - start]
+            out[place, patches] = shard[index[place] - start]
         if cls:
-            rows[:, -1] = self.cls[index]
+            out[:, -1] = self.cls[index]
         return out
 
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from qpmstudy.adapters import read_shape
-from qpmstudy.backbones import open_backbone
+from qpmstudy.backbones.opening import open_backbone
 from qpmstudy.classifier import Classifier
 from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.files import check_hashes, read_json, sha256, whole_directory, write_bytes, write_json

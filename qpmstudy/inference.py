@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
-from qpmstudy.backbones import Backbone
+from qpmstudy.backbones.base import Backbone
 from qpmstudy.classifier import Classifier
 from qpmstudy.heads import SparseHead
 

@@ -26,15 +26,6 @@ from qpmstudy.metrics import (
     dead_features,
 )
 
-SPLIT_METRICS = (
-    *("accuracy", "plausibility", "plausibility_shifted", "empty_maps", "sid"),
-    "patch_contextualisation",
-)
-TRAINING_METRICS = (
-    *("train_accuracy", "train_plausibility", "class_independence", "contrastiveness"),
-    "dead_features",
-)
-
 BATCH = 64  # bounds the memory of feature maps
 
 

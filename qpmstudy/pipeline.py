@@ -1,91 +1,23 @@
-"""The stage graph: which stage reads what, under which key its result is kept, how it is run.
+"""Running stages: one of them with its inputs, or all, one after another."""
 
-    dense -> select -> finetune -> evaluate
-      +----------------> evaluate_dense
-
-A configuration that selects nothing (`select.method: none`) ends at evaluate_dense.
-
-The key of a stage is a hash of its name and version, its own sections of the configuration,
-the seed, and the keys of its inputs; the store of embeddings enters by its content fingerprint.
-Configurations that agree up to a stage therefore share that stage's result.
-
-Where a result was computed is not in its key: neither the device, whose roundings it has, nor
-whether memory held the store. Streamed from a disk, batches come in another random order, as from
-another seed; the facts of such a result say how large the window was that they were drawn from.
-"""
-
-import hashlib
-import json
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from qpmstudy.config import PipelineConfig
 from qpmstudy.embeddings import Embeddings
+from qpmstudy.stage_graph import STAGES, stages_of
 from qpmstudy.stages import StageContext, StageOutput, dense, evaluate, finetune, select
 from qpmstudy.streaming import StreamedChunks
 from qpmstudy.training import EpochListener
 
-
-@dataclass(frozen=True)
-class Stage:
-    """A node of the graph. Raise `version` whenever the same inputs give another result."""
-
-    name: str
-    version: int
-    sections: tuple[str, ...]  # of PipelineConfig; nothing else may be read
-    inputs: tuple[str, ...]  # stages whose output it reads
-    run: Callable[[StageContext], StageOutput]
-
-
-STAGES: dict[str, Stage] = {
-    stage.name: stage
-    for stage in (
-        Stage("dense", 2, ("split", "adapter", "dense"), (), dense),
-        Stage("evaluate_dense", 3, ("evaluate",), ("dense",), evaluate),
-        Stage("select", 2, ("select",), ("dense",), select),
-        Stage("finetune", 3, ("select", "finetune"), ("dense", "select"), finetune),
-        Stage("evaluate", 3, ("evaluate",), ("finetune",), evaluate),
-    )
+FUNCTIONS: Mapping[str, Callable[[StageContext], StageOutput]] = {
+    "dense": dense,
+    "evaluate_dense": evaluate,
+    "select": select,
+    "finetune": finetune,
+    "evaluate": evaluate,
 }
-"""In an order in which each stage comes after its inputs."""
-
-
-DENSE_ONLY = ("dense", "evaluate_dense")
-
-
-def stages_of(config: PipelineConfig) -> tuple[str, ...]:
-    """Return the stages that a configuration runs, each after its inputs."""
-    return DENSE_ONLY if config.select.method == "none" else tuple(STAGES)
-
-
-def last_stage(stages: Collection[str]) -> str:
-    """Return which of a configuration's stages measures its final model."""
-    return "evaluate" if "evaluate" in stages else "evaluate_dense"
-
-
-def stage_keys(config: PipelineConfig, fingerprint: str, seed: int) -> dict[str, str]:
-    """Return the key (64 hex digits) of every stage that a configuration runs, in their order.
-
-    Args:
-        config: the configuration; its "embeddings" section enters as `fingerprint` alone,
-            so a store that is renamed or moved keeps its results.
-        fingerprint: content hash of the store of embeddings.
-        seed: the replicate.
-    """
-    sections = asdict(config)
-    keys: dict[str, str] = {}
-    for stage in (STAGES[name] for name in stages_of(config)):
-        content = {
-            "stage": stage.name,
-            "version": stage.version,
-            "config": {name: sections[name] for name in stage.sections},
-            "seed": seed,
-            "embeddings": fingerprint,
-            "inputs": {name: keys[name] for name in stage.inputs},
-        }
-        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        keys[stage.name] = hashlib.sha256(canonical.encode()).hexdigest()
-    return keys
+"""What each stage of the graph does."""
 
 
 def run_stage(
@@ -101,9 +33,9 @@ def run_stage(
 
     `withheld` names selection solvers that may not be used here, each with the reason.
     """
-    stage = STAGES[name]
-    wanted = {needed: inputs[needed] for needed in stage.inputs}
-    output = stage.run(StageContext(config, seed, embeddings, wanted, on_epoch, withheld or {}))
+    wanted = {needed: inputs[needed] for needed in STAGES[name].inputs}
+    context = StageContext(config, seed, embeddings, wanted, on_epoch, withheld or {})
+    output = FUNCTIONS[name](context)
     if not isinstance(embeddings.patches, StreamedChunks):
         return output
     return replace(output, facts={**output.facts, "window": embeddings.patches.window})

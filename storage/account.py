@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from qpmstudy.columns import CERTIFICATE
 from qpmstudy.config import PipelineConfig, flatten
 from qpmstudy.errors import DataError
-from qpmstudy.pipeline import STAGES
-from qpmstudy.stages.select import CERTIFICATE
+from qpmstudy.stage_graph import STAGES
 from storage.artifacts import ArtifactStore
 from storage.driver_lock import is_running
 from storage.layout import StorageRoot, StudyFolder

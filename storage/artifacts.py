@@ -13,10 +13,9 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 
 from qpmstudy.errors import DataError
 from qpmstudy.files import (
@@ -28,8 +27,10 @@ from qpmstudy.files import (
     write_bytes,
     write_json,
 )
-from qpmstudy.stages import StageOutput
 from storage.provenance import device_name, versions
+
+if TYPE_CHECKING:
+    from qpmstudy.stages import StageOutput
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +79,10 @@ class ArtifactStore:
             return None
         return manifest if isinstance(manifest, dict) else None
 
-    def write(self, stage: str, key: str, output: StageOutput, seconds: float) -> None:
+    def write(self, stage: str, key: str, output: "StageOutput", seconds: float) -> None:
         """Commit a result. One that is there already stays as it is."""
+        from safetensors.torch import save
+
         with whole_directory(self.path(stage, key)) as folder:
             tensors = {name: value.contiguous() for name, value in output.tensors.items()}
             write_bytes(folder / "tensors.safetensors", save(tensors))
@@ -98,12 +101,16 @@ class ArtifactStore:
                 },
             )
 
-    def read(self, stage: str, key: str) -> StageOutput:
+    def read(self, stage: str, key: str) -> "StageOutput":
         """Return a result after checking its hashes.
 
         Raises:
             DataError: it is absent or damaged.
         """
+        from safetensors.torch import load_file
+
+        from qpmstudy.stages import StageOutput
+
         path = self.path(stage, key)
         if not path.is_dir():
             raise DataError(
@@ -113,7 +120,7 @@ class ArtifactStore:
             )
         check_hashes(path, _hashes(read_json(path / "manifest.json"), path))
         try:
-            tensors: dict[str, torch.Tensor] = load_file(path / "tensors.safetensors")
+            tensors = load_file(path / "tensors.safetensors")
         except SafetensorError as error:
             raise DataError(f"{path / 'tensors.safetensors'} cannot be read: {error}.") from error
         return StageOutput(tensors, read_json(path / "facts.json"))

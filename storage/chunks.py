@@ -49,7 +49,7 @@ def allocated(size: int) -> memoryview:
     For what is read shard after shard: a page that was used before need not be faulted in, which
     takes several times as long as to fill it (tests/benchmarks/store).
     """
-    return memoryview(np.empty(size, np.uint8))
+    return np.empty(size, np.uint8).data
 
 
 def chunk_sums(block: Float16[np.ndarray, "n P D"], rows: int) -> UInt64[np.ndarray, " chunks"]:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from qpmstudy.columns import CERTIFICATE
 from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.exported import save_model
 from qpmstudy.selection.methods import METHODS
-from qpmstudy.stages.select import CERTIFICATE
 from storage.artifacts import ArtifactStore
 from storage.layout import StorageRoot
 from storage.provenance import code_in_words, made_with

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import zarr
 
-from qpmstudy.backbones import Backbone
+from qpmstudy.backbones.base import Backbone
 from qpmstudy.datasets import ImageDataset
 from qpmstudy.errors import DataError
 from storage.embeddings import EmbeddingStore, open_store

@@ -12,7 +12,7 @@ from typing import Any
 from qpmstudy.config import PipelineConfig, with_values
 from qpmstudy.datasets import is_synthetic
 from qpmstudy.errors import DataError
-from qpmstudy.pipeline import STAGES, stage_keys
+from qpmstudy.stage_graph import STAGES, stage_keys
 from storage.artifacts import ArtifactStore
 from storage.embeddings import EmbeddingStore, open_store
 from storage.history import BASES, History, read_history, sections

@@ -16,7 +16,7 @@ from typing import Literal
 from qpmstudy.config import PipelineConfig
 from qpmstudy.errors import DataError
 from qpmstudy.files import remove_directory
-from qpmstudy.pipeline import STAGES, stage_keys
+from qpmstudy.stage_graph import STAGES, stage_keys
 from storage.embeddings import open_store
 from storage.layout import StorageRoot, StudyFolder
 from storage.results import Row

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from qpmstudy.pipeline import STAGES
+from qpmstudy.stage_graph import STAGES
 from storage.garbage import Findings, Rubbish
 from storage.inventory import readable
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qpmstudy.config import PipelineConfig, flatten
-from qpmstudy.pipeline import STAGES
+from qpmstudy.stage_graph import STAGES
 from storage.layout import StorageRoot
 
 SAME, SAME_DATA, ANY = "the same settings", "other settings on the same data", "other data"

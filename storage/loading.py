@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import UInt8
 
-from qpmstudy.backbones import Backbone
+from qpmstudy.backbones.base import Backbone
 from qpmstudy.backbones.preprocessing import seen_pixels
 from qpmstudy.datasets import ImageDataset, broken_images
 from qpmstudy.masks import mask_to_grid

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from qpmstudy.backbones import Backbone
+from qpmstudy.backbones.base import Backbone
 from qpmstudy.datasets import ImageDataset
 from qpmstudy.errors import DataError
 from storage.chunks import CHUNK_CHECKSUM

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from qpmstudy.explain import overlay_sheet
 from qpmstudy.files import write_bytes
 from storage.artifacts import ArtifactStore
 
@@ -32,6 +31,8 @@ def overlay(folder: Path, artifacts: ArtifactStore, key: str, image_root: Path) 
     Raises:
         DataError: the evaluation is absent or damaged.
     """
+    from qpmstudy.explain import overlay_sheet
+
     path = folder / key[:2] / f"{key}.jpg"
     kept = _kept(path)
     if kept is not None:

@@ -1,16 +1,18 @@
-"""Making sure that the embeddings a study needs are there."""
+"""Making a store of embeddings: from the names of its parts to the finished store."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qpmstudy.backbones import Backbone, check_backbone, open_backbone
+from qpmstudy.backbones import check_backbone
+from qpmstudy.backbones.base import Backbone
+from qpmstudy.backbones.opening import open_backbone
 from qpmstudy.backbones.variants import with_option
 from qpmstudy.config import EmbeddingsConfig
 from qpmstudy.datasets import ImageDataset, is_synthetic, make_birds, open_dataset
 from qpmstudy.errors import DataError
-from storage.embeddings import EmbeddingStore, is_complete, open_store
+from storage.embeddings import EmbeddingStore
+from storage.ensure import PhaseProgress
 from storage.extraction import extract
 from storage.groups import open_group
 from storage.layout import StorageRoot
@@ -19,8 +21,6 @@ from storage.new_store import BATCH, fingerprint
 from storage.places import Place, remove
 from storage.shards import Fill, fill_here
 
-PhaseProgress = Callable[[str, int, int], None]
-"""Called with what is being done, how much is done, and how much there is."""
 NAMED = 20
 
 
@@ -187,20 +187,3 @@ def broken_lines(broken: dict[str, str]) -> str:
     if len(broken) > NAMED:
         lines.append(f"  and {len(broken) - NAMED} more")
     return "\n".join(lines)
-
-
-def ensure_store(
-    root: StorageRoot, dataset: str, backbone: str, progress: PhaseProgress
-) -> EmbeddingStore:
-    """Return a store that is there, or make the one of a synthetic dataset.
-
-    Raises:
-        ConfigError: dataset or backbone is unknown.
-        DataError: the store is missing and cannot be made here, damaged, or another's.
-        StoreError: another process writes the store, or its URL cannot be reached.
-        WorkerError: a process that decodes images died.
-    """
-    path = root.embeddings(dataset, backbone)
-    if is_synthetic(dataset) and not is_complete(path):
-        return embed(root, dataset, backbone, progress)
-    return open_store(path, dataset, backbone)

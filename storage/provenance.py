@@ -17,8 +17,6 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 PROJECT = Path(__file__).resolve().parents[1]
 PACKAGES = ("qpmstudy", "storage", "cluster")
 VERSIONS_OF = ("torch", "numpy", "schedulefree", "scipy", "scikit-learn", "qpmstudy")
@@ -72,6 +70,8 @@ def provenance() -> Mapping[str, str | bool | None]:
 @functools.cache
 def device_name() -> str:
     """Return what this process computes on: its GPU, or the processor and its threads."""
+    import torch
+
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     try:

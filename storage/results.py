@@ -16,12 +16,11 @@ from typing import Any, get_type_hints
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from qpmstudy.columns import COMPACTNESS, SPLIT_METRICS, TRAINING_METRICS
 from qpmstudy.config import PipelineConfig
 from qpmstudy.errors import DataError
 from qpmstudy.files import write_bytes
-from qpmstudy.measuring import SPLIT_METRICS, TRAINING_METRICS
-from qpmstudy.metrics import COMPACTNESS
-from qpmstudy.pipeline import STAGES
+from qpmstudy.stage_graph import STAGES
 from storage.provenance import COLUMNS
 
 logger = logging.getLogger(__name__)

@@ -4,10 +4,9 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
+from qpmstudy.columns import CERTIFICATE, SPLIT_METRICS, TRAINING_METRICS
 from qpmstudy.errors import DataError
-from qpmstudy.measuring import SPLIT_METRICS, TRAINING_METRICS
-from qpmstudy.pipeline import last_stage
-from qpmstudy.stages.select import CERTIFICATE
+from qpmstudy.stage_graph import last_stage
 from storage.artifacts import ArtifactStore
 
 

@@ -15,7 +15,7 @@ import torch
 import zarr
 from jaxtyping import Float16, UInt8
 
-from qpmstudy.backbones import Backbone
+from qpmstudy.backbones.base import Backbone
 from qpmstudy.datasets import ImageDataset
 from storage.chunks import chunk_sums
 from storage.groups import CHUNK_SUMS, array_of

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from jaxtyping import Float16, Int64, UInt8
 
-from qpmstudy.backbones import Backbone
+from qpmstudy.backbones.base import Backbone
 from qpmstudy.datasets import ImageDataset
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.measuring import BATCH
 from storage.embeddings import EmbeddingStore
+from storage.ensure import PhaseProgress
 from storage.half import half
 from storage.loading import default_workers, loaded
-from storage.prepare import PhaseProgress
 
 
 class TokenBatch(NamedTuple):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from cluster.embedding import fill_on_ray
-from qpmstudy.backbones import open_backbone
+from qpmstudy.backbones.opening import open_backbone
 from qpmstudy.datasets import open_dataset
 from storage import new_store
 from storage.embeddings import EmbeddingStore

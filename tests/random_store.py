@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qpmstudy.backbones import Backbone
+from qpmstudy.backbones.base import Backbone
 from qpmstudy.datasets import ImageDataset
 from storage.chunks import chunk_sums
 from storage.embeddings import EmbeddingStore, open_store

@@ -1,6 +1,7 @@
-"""Frozen backbones: one registry, one function that opens them.
+"""Frozen backbones: one registry, one function that opens them (`opening`, which needs torch).
 
 base.py               what a backbone is
+opening.py            a backbone by its name
 geometry.py           which part of an image it sees
 preprocessing.py      the pixels of that part
 catalogue.py          pretrained: which there are, a table
@@ -18,13 +19,16 @@ patch_descriptor.py   patch descriptor: the backbone itself
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from qpmstudy.backbones.base import Backbone
 from qpmstudy.backbones.catalogue import CATALOGUE
 from qpmstudy.backbones.variants import parse, refuse_options, split_name
 from qpmstudy.registry import Registry
 
-BACKBONES: Registry[Callable[[str, Path | None], Backbone]] = Registry(
+if TYPE_CHECKING:
+    from qpmstudy.backbones.base import Backbone
+
+BACKBONES: "Registry[Callable[[str, Path | None], Backbone]]" = Registry(
     "backbone",
     {
         "patch-descriptor": "qpmstudy.backbones.patch_descriptor:open_patch_descriptor",
@@ -49,22 +53,4 @@ def check_backbone(name: str) -> None:
         refuse_options(base, options)
 
 
-def open_backbone(name: str, weights: Path | None = None) -> Backbone:
-    """Return the backbone called `name`, with its weights loaded.
-
-    Args:
-        name: as registered, with options behind "@" (see variants.py).
-        weights: checkpoint file; None takes it from the folder that QPMSTUDY_WEIGHTS names.
-
-    Raises:
-        ConfigError: no backbone has this name, its options are not possible, or it has no
-            weights and some were given.
-        NotInstalledError: it needs a package that is not installed.
-        DataError: its weights are missing, damaged or another backbone's.
-    """
-    check_backbone(name)
-    base, _ = split_name(name)
-    return BACKBONES.get(base)(name, weights)
-
-
-__all__ = ["BACKBONES", "Backbone", "check_backbone", "open_backbone"]
+__all__ = ["BACKBONES", "check_backbone"]

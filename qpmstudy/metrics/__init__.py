@@ -7,7 +7,7 @@ Contrastiveness without a single live feature, is NaN.
 from qpmstudy.metrics.accuracy import accuracy
 from qpmstudy.metrics.by_class import class_means
 from qpmstudy.metrics.class_independence import class_independence
-from qpmstudy.metrics.compactness import COMPACTNESS, compactness
+from qpmstudy.metrics.compactness import compactness
 from qpmstudy.metrics.contrastiveness import contrastiveness
 from qpmstudy.metrics.dead_features import dead_features
 from qpmstudy.metrics.patch_contextualisation import (
@@ -18,7 +18,6 @@ from qpmstudy.metrics.plausibility import PlausibilityMean, plausibility, plausi
 from qpmstudy.metrics.sid import SidMean, sid
 
 __all__ = [
-    "COMPACTNESS",
     "PatchContextualisationMean",
     "PlausibilityMean",
     "SidMean",

@@ -1,8 +1,7 @@
 """How small a classifier is (paper Table 2)."""
 
 from qpmstudy.classifier import Classifier
-
-COMPACTNESS = ("n_features", "features_per_class", "parameters")
+from qpmstudy.columns import COMPACTNESS
 
 
 def compactness(model: Classifier) -> dict[str, float]:

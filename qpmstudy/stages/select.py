@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 
+from qpmstudy.columns import CERTIFICATE
 from qpmstudy.metrics import dead_features
 from qpmstudy.selection.base import Progress, Selection
 from qpmstudy.selection.locality import locality_bias
@@ -99,10 +100,6 @@ class ProgressLog:
         self._records.append(record)
         if self._listener:
             self._listener(record)
-
-
-CERTIFICATE = ("objective", "bound", "gap", "status", "solver", "seconds", "fallback")
-"""What is known about the answer of a method that has a proof."""
 
 
 def certificate_facts(certificate: Selection | None) -> dict[str, object]:

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
 from qpmstudy.backbones import check_backbone
+from qpmstudy.columns import SPLIT_METRICS, TRAINING_METRICS
 from qpmstudy.config import COMBINED, PipelineConfig, contradictions, flatten
 from qpmstudy.datasets import check_dataset
 from qpmstudy.errors import ConfigError
-from qpmstudy.measuring import SPLIT_METRICS, TRAINING_METRICS
 from qpmstudy.paper import TABLES
-from qpmstudy.pipeline import STAGES
 from qpmstudy.registry import did_you_mean
+from qpmstudy.stage_graph import STAGES
 from storage.layout import STUDY_NAME
 from storage.study.seeds import Seeds
 from storage.study.space import Parameter, SpaceEntry, grid, parameters_of

@@ -17,8 +17,8 @@ import torch
 from qpmstudy import training
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.pipeline import run_stage
+from storage.ensure import ensure_store
 from storage.layout import StorageRoot
-from storage.prepare import ensure_store
 from storage.study import load_study
 
 STUDY = Path(__file__).parents[2] / "studies" / "l1fm.yaml"

@@ -16,8 +16,8 @@ import torch
 
 from qpmstudy.config import with_values
 from qpmstudy.pipeline import run_stage
+from storage.ensure import ensure_store
 from storage.layout import StorageRoot
-from storage.prepare import ensure_store
 from storage.study import StudySpec, grid, parse_study
 from storage.study.space import settings
 

@@ -32,7 +32,7 @@ class Holder:
         self.embeddings = shared.get()
         index = np.arange(len(self.embeddings.labels))
         parts = (self.embeddings.tokens(index[i : i + 4]) for i in range(0, len(index), 4))
-        return float(sum(part.float().sum() for part in parts))
+        return float(sum(part.astype(np.float32).sum() for part in parts))
 
     def mapped(self) -> dict[str, int]:
         """Return bytes by the names that the kernel has for them."""

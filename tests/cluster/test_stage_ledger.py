@@ -18,7 +18,7 @@ from cluster.stage_book import Decision
 from cluster.stage_ledger import start_ledger
 from cluster.stage_source import StageReport, StageRequest
 from qpmstudy.config import PipelineConfig, with_values
-from qpmstudy.pipeline import stage_keys
+from qpmstudy.stage_graph import stage_keys
 from storage.artifacts import ArtifactStore
 from storage.study.spec import Resources
 

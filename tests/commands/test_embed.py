@@ -17,7 +17,7 @@ from command import here, refused, run
 from content import damage
 from dataset_layouts import make_aircraft, make_cars, make_cub, make_folder
 from published import PUBLISHED
-from qpmstudy.backbones import open_backbone
+from qpmstudy.backbones.opening import open_backbone
 from qpmstudy.backbones.pixels import pictures_of
 from qpmstudy.datasets import open_dataset
 from qpmstudy.errors import DataError

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from command import Finished, here, run, smoke_study
 from qpmstudy.config import flatten
-from qpmstudy.pipeline import STAGES
+from qpmstudy.stage_graph import STAGES
 from storage.layout import StorageRoot
 from storage.spec_file import stored_spec
 

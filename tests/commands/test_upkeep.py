@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from command import CLI, Finished, here, refused, smoke_study
-from qpmstudy.pipeline import STAGES
+from qpmstudy.stage_graph import STAGES
 from storage.driver_lock import driver_lock
 from storage.layout import StorageRoot
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from qpmstudy.adapter import Adapter
-from qpmstudy.backbones import open_backbone
+from qpmstudy.backbones.opening import open_backbone
 from qpmstudy.classifier import Classifier
 from qpmstudy.config import (
     AdapterConfig,

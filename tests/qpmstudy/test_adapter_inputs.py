@@ -138,9 +138,9 @@ def test_without_layers_the_features_are_the_tokens(kind: str) -> None:
 
 def test_feeds_put_the_class_token_last(embeddings: Embeddings) -> None:
     index = np.array([70, 3, 41])
-    tokens = embeddings.tokens(index, cls=True)
+    tokens = torch.from_numpy(embeddings.tokens(index, cls=True))
     assert tokens.shape[1:] == embeddings.tokens_shape(cls=True)
-    assert torch.equal(tokens[:, :-1], embeddings.tokens(index))
+    assert torch.equal(tokens[:, :-1], torch.from_numpy(embeddings.tokens(index)))
     np.testing.assert_array_equal(tokens[:, -1].numpy(), embeddings.cls[index])
     feed = Feed(embeddings, index, torch.device("cpu"), cls=True)
     for size in (1, 2):

@@ -21,14 +21,14 @@ def test_batches_follow_the_order(embeddings: Embeddings, size: int, seed: int) 
     tokens, labels = (torch.cat(parts) for parts in zip(*found, strict=True))
     assert [len(part) for part, _ in found[:-1]] == [size] * (len(found) - 1)
     assert tokens.dtype == torch.float32
-    assert torch.equal(tokens, embeddings.tokens(index[order]).float())
+    assert torch.equal(tokens, torch.from_numpy(embeddings.tokens(index[order])).float())
     np.testing.assert_array_equal(labels.numpy(), embeddings.labels[index[order]])
 
 
 def test_without_an_order_all_images_come_as_they_are(embeddings: Embeddings) -> None:
     index = embeddings.indices("test")
     ((tokens, labels),) = Feed(embeddings, index, CPU).batches(100)
-    assert torch.equal(tokens, embeddings.tokens(index).float())
+    assert torch.equal(tokens, torch.from_numpy(embeddings.tokens(index)).float())
     np.testing.assert_array_equal(labels.numpy(), embeddings.labels[index])
 
 
@@ -37,7 +37,7 @@ def test_batches_of_growing_size_share_one_feed(embeddings: Embeddings) -> None:
     feed = Feed(embeddings, index, CPU)
     for size in (4, 50, 7):
         for start, (tokens, _) in zip(range(0, 60, size), feed.batches(size), strict=True):
-            wanted = embeddings.tokens(index[start : start + size]).float()
+            wanted = torch.from_numpy(embeddings.tokens(index[start : start + size])).float()
             assert torch.equal(tokens, wanted)
 
 

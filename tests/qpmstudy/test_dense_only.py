@@ -9,7 +9,8 @@ import torch
 
 from qpmstudy.config import PipelineConfig, with_values
 from qpmstudy.embeddings import Embeddings
-from qpmstudy.pipeline import last_stage, run_pipeline, run_stage, stage_keys, stages_of
+from qpmstudy.pipeline import run_pipeline, run_stage
+from qpmstudy.stage_graph import last_stage, stage_keys, stages_of
 from qpmstudy.stages import StageOutput
 
 Outputs = dict[str, StageOutput]
@@ -118,7 +119,7 @@ def test_other_inputs_run_through_every_stage(
     assert all(0 <= metrics["test"][metric] <= 1 for metric in ("plausibility", "sid"))
     index, logits = (evaluated.tensors[f"{kind}.test"] for kind in ("index", "logits"))
     with torch.inference_mode():
-        found = model(store.tokens(index.numpy(), cls=True).float())
+        found = model(torch.from_numpy(store.tokens(index.numpy(), cls=True)).float())
     torch.testing.assert_close(found.logits, logits, rtol=1e-4, atol=1e-4)
 
 
@@ -146,7 +147,7 @@ def test_the_papers_sparse_layer_adds_features_as_they_are(
     tuned = run_stage("finetune", config, embeddings, outputs, 0)
     model = tuned.classifier()
     with torch.inference_mode():
-        found = model(embeddings.tokens(embeddings.indices("test")).float())
+        found = model(torch.from_numpy(embeddings.tokens(embeddings.indices("test"))).float())
     wanted = found.feature_vector @ outputs["select"].tensors["weight"].T
     torch.testing.assert_close(found.logits, wanted)
     assert not torch.equal(model.head.std, outputs["finetune"].classifier().head.std)

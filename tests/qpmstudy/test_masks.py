@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from qpmstudy.backbones import open_backbone
 from qpmstudy.backbones.geometry import seen_box
+from qpmstudy.backbones.opening import open_backbone
 from qpmstudy.errors import DataError
 from qpmstudy.masks import mask_to_grid, mask_to_grid_reference
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from qpmstudy.columns import CERTIFICATE
 from qpmstudy.config import FinetuneConfig, PipelineConfig, with_values
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.explain import overlay_sheet
@@ -23,7 +24,7 @@ from qpmstudy.selection.locality import locality_bias
 from qpmstudy.selection.methods import METHODS
 from qpmstudy.stages import StageOutput
 from qpmstudy.stages.finetune import recipes
-from qpmstudy.stages.select import CERTIFICATE, ProgressLog
+from qpmstudy.stages.select import ProgressLog
 
 Outputs = dict[str, StageOutput]
 Run = Callable[[str], Outputs]
@@ -66,7 +67,7 @@ def test_a_method_runs_from_selection_to_metrics(
         assert metrics[split]["accuracy"] > 0.4  # chance is 1/6
         logits, index = (evaluated.tensors[f"{kind}.{split}"] for kind in ("logits", "index"))
         with torch.inference_mode():
-            found = model(embeddings.tokens(index.numpy()).float())
+            found = model(torch.from_numpy(embeddings.tokens(index.numpy())).float())
         torch.testing.assert_close(found.logits, logits, rtol=1e-4, atol=1e-4)
     for output in own.values():
         assert all(tensor.isfinite().all() for tensor in output.tensors.values())
@@ -85,7 +86,7 @@ def test_a_head_adds_up_and_is_drawn(
     assert (head.bias is None) == (method == "qpm")
     index = evaluated.tensors["index.test"].numpy()
     with torch.inference_mode():
-        output = model(embeddings.tokens(index).float())
+        output = model(torch.from_numpy(embeddings.tokens(index)).float())
         terms = model.weight * head.standardised(output.feature_vector).unsqueeze(1)
     total = terms.sum(2) + (0 if head.bias is None else head.bias)
     torch.testing.assert_close(total, output.logits, rtol=1e-4, atol=1e-4)
@@ -216,7 +217,7 @@ def test_the_locality_bias_is_that_of_the_dense_models_maps(
     selection = run_stage("select", config, embeddings, outputs, 0)
     index = outputs["dense"].tensors["index.train"].numpy()
     with torch.inference_mode():
-        output = outputs["dense"].classifier()(embeddings.tokens(index).float())
+        output = outputs["dense"].classifier()(torch.from_numpy(embeddings.tokens(index)).float())
     b = locality_bias([(output.feature_maps, output.feature_vector)], embeddings.grid)
     assert np.abs(b).max() > 0.3
     value = certified(selection, problem(outputs, "correct", b))

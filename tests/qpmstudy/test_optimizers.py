@@ -147,7 +147,7 @@ def test_only_training_steps_see_changed_pictures(
         train(model, part, replace(RECIPE, batch=60), seed, validation=part)
         assert len(adapter.draws) == 5
         draws.append(adapter.draws)
-        largest = float(embeddings.tokens(part.index).abs().max())
+        largest = float(torch.from_numpy(embeddings.tokens(part.index)).abs().max())
         assert adapter.seen[True] == [2 * largest] * 5
         assert adapter.seen[False] == [largest] * 5
     assert draws[0] == draws[1]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from qpmstudy.config import PipelineConfig, flatten, with_values
 from qpmstudy.embeddings import Embeddings
-from qpmstudy.pipeline import STAGES, run_pipeline, run_stage, stage_keys
+from qpmstudy.pipeline import run_pipeline, run_stage
+from qpmstudy.stage_graph import STAGES, stage_keys
 from qpmstudy.stages import StageOutput
 
 EVERY = {"dense", "evaluate_dense", "select", "finetune", "evaluate"}

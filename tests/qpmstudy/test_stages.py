@@ -32,7 +32,7 @@ def test_dense_features_are_those_of_the_stored_model(
     model = outputs["dense"].classifier()
     assert not model.training
     with torch.inference_mode():
-        output = model(embeddings.tokens(tensors["index.train"].numpy()).float())
+        output = model(torch.from_numpy(embeddings.tokens(tensors["index.train"].numpy())).float())
     torch.testing.assert_close(output.feature_vector, tensors["features"], rtol=1e-5, atol=1e-6)
 
 
@@ -79,7 +79,8 @@ def test_finetuning_starts_from_the_selected_dense_features(
     module = importlib.import_module("qpmstudy.stages.finetune")
     monkeypatch.setattr(module, "train", lambda *_: [])
     start = run_stage("finetune", tiny_config, embeddings, outputs, 0).classifier()
-    tokens = embeddings.tokens(outputs["dense"].tensors["index.train"].numpy()).float()
+    index = outputs["dense"].tensors["index.train"].numpy()
+    tokens = torch.from_numpy(embeddings.tokens(index)).float()
     selected = outputs["select"].tensors["selected"]
     with torch.inference_mode():
         before, after = outputs["dense"].classifier()(tokens), start(tokens)
@@ -112,7 +113,7 @@ def test_what_evaluation_reports_is_what_it_stores(
         hits = (logits.argmax(1) == labels).float().mean()
         assert metrics[split]["accuracy"] == pytest.approx(float(hits))
         with torch.inference_mode():
-            found = model(embeddings.tokens(index.numpy()).float())
+            found = model(torch.from_numpy(embeddings.tokens(index.numpy())).float())
         torch.testing.assert_close(found.logits, logits, rtol=1e-4, atol=1e-4)
         assert embeddings.masks is not None
         expected = plausibility(
@@ -166,7 +167,7 @@ def test_contextualisation_is_that_of_the_splits_tokens(
     assert isinstance(metrics, dict)
     for split in ("test", "shift"):
         index = other.indices(split)
-        wanted = patch_contextualisation(other.tokens(index), other.cls[index])
+        wanted = patch_contextualisation(torch.from_numpy(other.tokens(index)), other.cls[index])
         assert abs(wanted) < 0.99
         assert metrics[split]["patch_contextualisation"] == pytest.approx(wanted, abs=1e-9)
 

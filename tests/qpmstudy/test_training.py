@@ -164,7 +164,7 @@ def test_statistics_are_estimated_on_training_images_alone(
     embeddings: Embeddings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, _ = parts(embeddings)
-    expected = embeddings.tokens(data.index).float()
+    expected = torch.from_numpy(embeddings.tokens(data.index)).float()
     estimate, calls = training.recalibrate_batch_norm, []
 
     def watched(adapter: Adapter, batches: Iterable[torch.Tensor], buffers: Buffers) -> None:

@@ -11,14 +11,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from qpmstudy.backbones import Backbone, open_backbone
+from qpmstudy.backbones.base import Backbone
+from qpmstudy.backbones.opening import open_backbone
 from qpmstudy.backbones.preprocessing import preprocessing_of
 from qpmstudy.config import flatten, with_values
 from qpmstudy.datasets import ImageDataset, make_birds
 from qpmstudy.datasets.birds import BirdsPreset
 from qpmstudy.datasets.cub import open_cub
 from qpmstudy.embeddings import Embeddings
-from qpmstudy.pipeline import run_stage, stage_keys
+from qpmstudy.pipeline import run_stage
+from qpmstudy.stage_graph import stage_keys
 from qpmstudy.stages import StageOutput
 from storage import extraction, new_store
 from storage.embeddings import EmbeddingStore, open_store

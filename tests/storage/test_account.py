@@ -9,7 +9,7 @@ import pytest
 from qpmstudy.config import PipelineConfig, flatten
 from qpmstudy.errors import DataError
 from qpmstudy.files import write_json
-from qpmstudy.pipeline import STAGES
+from qpmstudy.stage_graph import STAGES
 from storage.account import LOG_LINES, log_excerpt, study_account, trial_account
 from storage.results import schema
 

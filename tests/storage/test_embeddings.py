@@ -10,7 +10,7 @@ import pytest
 import torch
 import zarr
 
-from qpmstudy.backbones import open_backbone
+from qpmstudy.backbones.opening import open_backbone
 from qpmstudy.datasets import ImageDataset
 from qpmstudy.errors import DataError
 from qpmstudy.masks import mask_to_grid
@@ -212,4 +212,4 @@ def test_gathered_tokens_match_across_shards(birds_root: StorageRoot) -> None:
     embeddings = replace(store.read_without_patches(), patches=shards)
     index = np.array([39, 0, 16, 15, 16])
     expected = torch.from_numpy(np.concatenate(shards)[index])
-    assert torch.equal(embeddings.tokens(index), expected)
+    assert torch.equal(torch.from_numpy(embeddings.tokens(index)), expected)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from command import here, refused
+from qpmstudy.columns import SPLIT_METRICS, TRAINING_METRICS
 from qpmstudy.datasets import ImageDataset
 from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.exported import CONTENT
 from qpmstudy.files import sha256
-from qpmstudy.measuring import SPLIT_METRICS, TRAINING_METRICS
 from storage import token_streams
 from storage.evaluation import Evaluation, evaluate_images, evaluate_stored
 from storage.export import export_study

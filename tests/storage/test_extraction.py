@@ -13,7 +13,7 @@ from torch import Tensor
 
 from content import content
 from dataset_layouts import make_aircraft, make_cars, make_cub, make_folder
-from qpmstudy.backbones import open_backbone
+from qpmstudy.backbones.opening import open_backbone
 from qpmstudy.datasets import ImageDataset, open_dataset
 from qpmstudy.errors import DataError, StoreError
 from qpmstudy.masks import mask_to_grid

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from qpmstudy.files import write_json
-from qpmstudy.pipeline import STAGES
+from qpmstudy.stage_graph import STAGES
 from storage.forecast import Forecast, forecast, forecast_json
 from storage.history import ANY, SAME, SAME_DATA
 from storage.layout import StorageRoot

@@ -14,7 +14,7 @@ from cluster.pending import pending_configurations
 from qpmstudy import files
 from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.files import write_json
-from qpmstudy.pipeline import STAGES
+from qpmstudy.stage_graph import STAGES
 from qpmstudy.stages import StageOutput
 from storage.driver_lock import driver_lock, removal_lock
 from storage.garbage import Findings, find, remove

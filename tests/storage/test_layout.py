@@ -11,8 +11,9 @@ from qpmstudy.files import write_json
 from storage import prepare
 from storage.driver_lock import driver_lock, is_running
 from storage.embeddings import is_complete
+from storage.ensure import ensure_store
 from storage.layout import StorageRoot
-from storage.prepare import Embedding, embed, ensure_store
+from storage.prepare import Embedding, embed
 from storage.spec_file import stored_spec
 from storage.study import parse_study
 

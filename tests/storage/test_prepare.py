@@ -6,8 +6,9 @@ import pytest
 
 from dataset_layouts import make_folder
 from qpmstudy.errors import ConfigError, DataError
+from storage.ensure import ensure_store
 from storage.layout import StorageRoot
-from storage.prepare import Embedding, broken_lines, embed, embed_named, ensure_store, summary
+from storage.prepare import Embedding, broken_lines, embed, embed_named, summary
 
 NAME = "folder-mine"
 

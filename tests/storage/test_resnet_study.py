@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from qpmstudy.backbones import open_backbone
+from qpmstudy.backbones.opening import open_backbone
 from qpmstudy.datasets import ImageDataset, make_birds
 from qpmstudy.datasets.birds import BirdsPreset
 from qpmstudy.datasets.cub import open_cub

@@ -8,11 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from qpmstudy.columns import COMPACTNESS, SPLIT_METRICS, TRAINING_METRICS
 from qpmstudy.config import PipelineConfig, flatten
 from qpmstudy.errors import DataError
-from qpmstudy.measuring import SPLIT_METRICS, TRAINING_METRICS
-from qpmstudy.metrics import COMPACTNESS
-from qpmstudy.pipeline import STAGES
+from qpmstudy.stage_graph import STAGES
 from storage.results import ResultTable, schema
 
 SCHEMA = schema(("test", "shift"))

@@ -7,7 +7,7 @@ import pytest
 
 from qpmstudy.config import PipelineConfig, flatten, with_values
 from qpmstudy.errors import ConfigError
-from qpmstudy.pipeline import stage_keys
+from qpmstudy.stage_graph import stage_keys
 from storage.study import StudySpec, grid, load_study, parse_study
 from storage.study.space import settings
 from storage.study.yaml_file import MAX_BYTES

@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from qpmstudy.backbones import Backbone, open_backbone
+from qpmstudy.backbones.base import Backbone
 from qpmstudy.backbones.catalogue import CATALOGUE
+from qpmstudy.backbones.opening import open_backbone
 from qpmstudy.backbones.pretrained import Pretrained
 from qpmstudy.datasets import ImageDataset, make_birds, open_dataset
 from qpmstudy.masks import mask_to_grid

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from qpmstudy.backbones import open_backbone
+from qpmstudy.backbones.opening import open_backbone
 from qpmstudy.config import PipelineConfig, with_values
 from qpmstudy.datasets import make_birds, open_dataset
 from qpmstudy.embeddings import Embeddings

@@ -59,9 +59,10 @@ def ours(trials: int, root: Path) -> float:
 def _store_all(spec: Any, storage: Any) -> None:
     """Compute one configuration and store its results under the keys of all."""
     from qpmstudy.config import with_values
-    from qpmstudy.pipeline import run_pipeline, stage_keys
+    from qpmstudy.pipeline import run_pipeline
+    from qpmstudy.stage_graph import stage_keys
+    from storage.ensure import ensure_store
     from storage.overlays import overlay
-    from storage.prepare import ensure_store
     from storage.study import grid
     from storage.study.space import settings
 

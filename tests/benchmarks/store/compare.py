@@ -110,7 +110,7 @@ def random_batches(made: Copies, shared: Embeddings, index: NDArray[np.int64]) -
     """Return ways to gather the images at `index`."""
     shape = made.store.patches.shape
     mapped = np.memmap(made.whole, np.float16, "r", shape=shape)
-    out = torch.empty((len(index), *shape[1:]), dtype=torch.float16)
+    out = np.empty((len(index), *shape[1:]), np.float16)
     return {
         "np.memmap, indexed": lambda: mapped[index],
         "tokens, from the object store": lambda: shared.tokens(index),

@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 from test_networks import tiny
 from torch import Tensor
 
-from qpmstudy.backbones import open_backbone
 from qpmstudy.backbones.catalogue import CATALOGUE
 from qpmstudy.backbones.checkpoints import FOLDER, find_weights, read_checkpoint, weight_hash
+from qpmstudy.backbones.opening import open_backbone
 from qpmstudy.backbones.pretrained import Pretrained
 from qpmstudy.errors import DataError
 

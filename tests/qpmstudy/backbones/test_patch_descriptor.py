@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 from safetensors.torch import load_file, save_file
 
-from qpmstudy.backbones import BACKBONES, Backbone, open_backbone
+from qpmstudy.backbones import BACKBONES
+from qpmstudy.backbones.base import Backbone
 from qpmstudy.backbones.calibration import calibrate
+from qpmstudy.backbones.opening import open_backbone
 from qpmstudy.backbones.patch_descriptor import WEIGHTS, PatchDescriptor
 from qpmstudy.backbones.statistics import patch_statistics
 from qpmstudy.datasets.birds.attributes import Code, random_code

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from qpmstudy.backbones import open_backbone
+from qpmstudy.backbones.opening import open_backbone
 from qpmstudy.backbones.pixels import SIDES, patches_of, pictures_of
 from qpmstudy.config import PIXELS
 from qpmstudy.errors import ConfigError

@@ -9,7 +9,8 @@ from PIL import Image
 from test_networks import tiny
 
 from published import PUBLISHED
-from qpmstudy.backbones import Backbone, open_backbone
+from qpmstudy.backbones.base import Backbone
+from qpmstudy.backbones.opening import open_backbone
 from qpmstudy.backbones.pretrained import Pretrained
 from qpmstudy.masks import mask_to_grid
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 from test_networks import tiny
 
-from qpmstudy.backbones import check_backbone, open_backbone
+from qpmstudy.backbones import check_backbone
 from qpmstudy.backbones.catalogue import CATALOGUE
+from qpmstudy.backbones.opening import open_backbone
 from qpmstudy.backbones.pretrained import Pretrained
 from qpmstudy.backbones.variants import PRECISIONS, Variant, parse, spelled, with_option
 from qpmstudy.errors import ConfigError
