@@ -22,10 +22,11 @@ from qpmstudy.exported import StoredModel, read_model, with_backbone
 from qpmstudy.measuring import SplitMeter, training_metrics
 from qpmstudy.stages.base import device
 from storage.embeddings import open_store
-from storage.ensure import PhaseProgress, broken_or_refused
+from storage.ensure import PhaseProgress
 from storage.groups import command
 from storage.layout import StorageRoot
 from storage.new_store import BATCH
+from storage.prepare import broken_or_refused
 from storage.token_streams import TokenBatch, embedded_tokens, stored_tokens
 
 ALL = "all"
