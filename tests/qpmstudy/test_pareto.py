@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from qpmstudy.errors import ConfigError
-from qpmstudy.pareto import hypervolume_2d, non_dominated
+from qpmstudy.pareto import hypervolume, non_dominated
 
 # Few values, so that ties and equal points are common.
 VALUE = st.sampled_from([0.0, 1.0, 2.0, 3.0, 4.0, np.nan])
@@ -55,7 +55,7 @@ def test_the_hypervolume_counts_dominated_cells(
         if beats(np.array([x, y]), np.array(at), maximise)
         and any(beats(point, np.array([x, y]), maximise) for point in values)
     ]
-    assert hypervolume_2d(values, at, maximise) == pytest.approx(len(centres))
+    assert hypervolume(values, at, maximise) == pytest.approx(len(centres))
 
 
 @settings(max_examples=100, deadline=None)
@@ -64,20 +64,20 @@ def test_the_hypervolume_counts_dominated_cells(
 )
 def test_only_the_front_has_volume(values: np.ndarray) -> None:
     front = values[non_dominated(values, [True, True])]
-    whole = hypervolume_2d(values, (0.0, 0.0), [True, True])
-    assert whole == pytest.approx(hypervolume_2d(front, (0.0, 0.0), [True, True]), abs=1e-12)
+    whole = hypervolume(values, (0.0, 0.0), [True, True])
+    assert whole == pytest.approx(hypervolume(front, (0.0, 0.0), [True, True]), abs=1e-12)
     assert whole <= 1 + 1e-12
 
 
 def test_a_known_hypervolume() -> None:
     values = np.array([[3.0, 1.0], [2.0, 2.0], [1.0, 3.0], [2.0, 1.0]])
-    assert hypervolume_2d(values, (0.0, 0.0), [True, True]) == 6
-    assert hypervolume_2d(values, (4.0, 4.0), [False, False]) == 7
-    assert hypervolume_2d(values, (0.0, 4.0), [True, False]) == 9
+    assert hypervolume(values, (0.0, 0.0), [True, True]) == 6
+    assert hypervolume(values, (4.0, 4.0), [False, False]) == 7
+    assert hypervolume(values, (0.0, 4.0), [True, False]) == 9
 
 
 def test_directions_must_fit_the_objectives() -> None:
     with pytest.raises(ConfigError, match="2 objectives, but directions were given for 1"):
         non_dominated(np.zeros((3, 2)), [True])
     with pytest.raises(ConfigError, match="2 objectives, but directions were given for 3"):
-        hypervolume_2d(np.zeros((3, 2)), (0.0, 0.0), [True, True, False])
+        hypervolume(np.zeros((3, 2)), (0.0, 0.0), [True, True, False])
