@@ -71,6 +71,12 @@ class ParetoResult:
         """Return the split that bare metric names are measured on."""
         return self.studies[0].spec.objective_split
 
+    def mean(self, index: int, metric: str) -> float:
+        """Return a configuration's mean over complete seeds; NaN where there is none."""
+        mine = self.table.done[index]
+        values = self.table.values[index, mine, self.table.metrics.index(metric)]
+        return float(values.mean()) if mine.any() else math.nan
+
     def label(self, index: int) -> str:
         """Return "trial 7", or "l1fm/7" where there are several studies."""
         member = self.members[index]
@@ -90,6 +96,26 @@ def read_results(root: StorageRoot, names: Sequence[str]) -> list[StudyResults]:
         raise ConfigError(f"A study is named twice (got {', '.join(names)}): name each once.")
     folders = [root.existing_study(name) for name in names]
     return [StudyResults(stored_spec(folder), folder.results.rows()) for folder in folders]
+
+
+def parse_objectives(texts: Sequence[str]) -> dict[str, str] | None:
+    """Return "max" or "min" by metric from texts such as "accuracy:max"; None without any.
+
+    Raises:
+        ConfigError: a text is of another form, or names a metric again.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, _, way = text.partition(":")
+        if way not in ("max", "min"):
+            raise ConfigError(
+                f"The objective {text!r} is not of the form METRIC:max or METRIC:min, as in "
+                "accuracy:max."
+            )
+        if name in found:
+            raise ConfigError(f"The objective {name!r} is given twice: give it once.")
+        found[name] = way
+    return found or None
 
 
 def pareto_result(

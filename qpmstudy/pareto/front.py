@@ -100,4 +100,5 @@ def _sorted_fronts(
         record[:, column] |= same & record[:, column - 1]
     mask = np.empty_like(record)
     np.put_along_axis(mask, order, record, axis=1)
-    return mask & known
+    mask &= known
+    return mask
