@@ -67,3 +67,33 @@ def pareto(
     folder = out or (storage.study(names[0]).path if len(names) == 1 else storage.comparisons)
     for path in write_front(result, folder, {one.study: one.shares for one in decisive}):
         click.echo(f"wrote {path}")
+
+
+@click.command()
+@click.argument("name")
+@root_option
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; 0: any that is free.  [default: the first free one from 6006 on]",
+)
+@told
+def tensorboard(name: str, root: Path, port: int | None) -> None:
+    """Show the study NAME in TensorBoard, on this machine alone, until Ctrl-C.
+
+    Curves while it runs, HParams with every value and the metrics of both phases, a card and
+    overlays of each trial. Listens on 127.0.0.1; from elsewhere: ssh -L 6006:127.0.0.1:6006 HOST.
+    """
+    import threading
+
+    from cluster.tensorboard_server import start_tensorboard
+
+    folder = storage_root(root).existing_study(name)
+    url = start_tensorboard(folder.tensorboard, port)
+    click.echo(f"{name}: {url} (Ctrl-C ends it)")
+    if not any(folder.tensorboard.glob("trial-*")):
+        click.echo("No run has written anything yet: what comes is shown as it comes.", err=True)
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        click.echo("TensorBoard is stopped.")

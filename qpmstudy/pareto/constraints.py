@@ -32,7 +32,7 @@ class Constraint:
 
     def holds(self, values: Float[np.ndarray, "..."]) -> Bool[np.ndarray, "..."]:
         """Return where values keep to it; a NaN never does."""
-        return _COMPARISONS[self.comparison](values, self.bound)
+        return np.asarray(_COMPARISONS[self.comparison](values, self.bound))
 
     def __str__(self) -> str:
         """Return "accuracy >= 0.85"."""

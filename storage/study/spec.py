@@ -49,6 +49,14 @@ class TableSpec(Frozen):
         return name
 
 
+class TensorBoardSpec(Frozen):
+    """What TensorBoard shows of a study."""
+
+    images: Annotated[int, Field(ge=0, strict=True)] = 100
+    """Trials that show a picture of overlays: the first so many. TensorBoard keeps pictures in
+    memory, at about 0.3 MB each."""
+
+
 class StudySpec(Frozen):
     """A study: one pipeline, the values to vary, and how to go about it."""
 
@@ -68,6 +76,7 @@ class StudySpec(Frozen):
     parallel: Annotated[int, Field(ge=1, strict=True)] | None = None
     stages: dict[str, Resources] = Field(default_factory=dict)
     table: TableSpec = Field(default_factory=TableSpec)
+    tensorboard: TensorBoardSpec = Field(default_factory=TensorBoardSpec)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
