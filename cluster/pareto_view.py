@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +19,8 @@ from storage.summary import estimate
 
 CLOSE = 5
 """Dominated configurations that are explained where not all are asked for."""
+REASON = 30
+"""Columns that are left for what keeps a configuration off the front."""
 
 
 def pareto_view(
@@ -26,6 +28,7 @@ def pareto_view(
     importances: Sequence[Importance],
     findings: Sequence[Finding],
     dominated: bool,
+    console: Console,
 ) -> Group:
     """Return everything that `study pareto` prints, besides the names of files.
 
@@ -34,8 +37,9 @@ def pareto_view(
         importances: what decides, for each study.
         findings: of the health checks.
         dominated: show every configuration, with what keeps it off the front.
+        console: where it is to be printed: figures besides the objectives are shown if they fit.
     """
-    parts: list[RenderableType] = [_front(result, dominated), *_summary(result)]
+    parts: list[RenderableType] = [_fitting(result, dominated, console), *_summary(result)]
     if not dominated:
         parts += _runners_up(result)
     parts += [_importance(one) for one in importances]
@@ -43,7 +47,16 @@ def pareto_view(
     return Group(*parts)
 
 
-def _front(result: ParetoResult, dominated: bool) -> Table:
+def _fitting(result: ParetoResult, dominated: bool, console: Console) -> Table:
+    """Return the table with as many figures beside the objectives as fit."""
+    extra = [n for n in CONTEXT if n in result.table.metrics and n not in result.objectives]
+    room = console.width - (REASON if dominated else 0)
+    while extra and console.measure(_front(result, dominated, extra, reasons=False)).maximum > room:
+        extra.pop()
+    return _front(result, dominated, extra, reasons=dominated)
+
+
+def _front(result: ParetoResult, dominated: bool, extra: Sequence[str], reasons: bool) -> Table:
     specs = [study.spec for study in result.studies]
     seeds = " or ".join(dict.fromkeys(str(spec.seeds) for spec in specs))
     table = Table(
@@ -57,7 +70,6 @@ def _front(result: ParetoResult, dominated: bool) -> Table:
         padding=(0, 0, 0, 1),
     )
     parameters = list(dict.fromkeys(name for m in result.members for name in m.searched))
-    extra = [n for n in CONTEXT if n in result.table.metrics and n not in result.objectives]
     table.add_column("", no_wrap=True)
     table.add_column("trial", no_wrap=True)
     for name in short_names(parameters):
@@ -67,8 +79,8 @@ def _front(result: ParetoResult, dominated: bool) -> Table:
     table.add_column("on the\nfront", justify="right", no_wrap=True)
     for name in extra:
         table.add_column(name.replace("_", "\n"), justify="right")
-    if dominated:
-        table.add_column("why not", ratio=1)
+    if reasons:
+        table.add_column("why not")
     for index in _order(result):
         if not (dominated or result.front.on_front[index]):
             continue
@@ -82,7 +94,7 @@ def _front(result: ParetoResult, dominated: bool) -> Table:
             f"{result.front.probability[index]:.0%}" if member.eligible else "-",
             *(_estimate(result, index, name) for name in extra),
         ]
-        table.add_row(*cells, *([why_not(result, index)] if dominated else []))
+        table.add_row(*cells, *([why_not(result, index)] if reasons else []))
     return table
 
 
@@ -144,11 +156,9 @@ def _summary(result: ParetoResult) -> list[Text]:
     if front.knee is not None:
         lines.append(f"knee: {_described(result, front.knee)}")
     elif front.on_front.any():
-        lines.append(
-            "knee: none, no point of the front bulges beyond the line through its ends"
-            if len(result.objectives) > 1
-            else "knee: none"
-        )
+        few = front.on_front.sum() <= len(result.objectives)
+        why = "has only its ends" if few else "does not bulge beyond the line through its ends"
+        lines.append(f"knee: none, the front {why}")
     return [Text(line) for line in lines]
 
 
@@ -166,7 +176,7 @@ def _described(result: ParetoResult, index: int) -> str:
 def _runners_up(result: ParetoResult) -> list[RenderableType]:
     """Return why the likeliest of those off the front are not on it."""
     others = [index for index in range(len(result.members)) if not result.front.on_front[index]]
-    others.sort(key=lambda index: -result.front.probability[index])
+    others.sort(key=lambda index: (-result.front.probability[index], _lag(result, index)))
     if not others:
         return []
     lines = [f"{result.label(index)} {why_not(result, index)}" for index in others[:CLOSE]]
@@ -175,6 +185,13 @@ def _runners_up(result: ParetoResult) -> list[RenderableType]:
         f", the likeliest of {len(others)} (--all: every one)" * (more > 0)
     )
     return [Text(f"\n{head}:"), *(Padding(Text(line), (0, 0, 0, 2)) for line in lines)]
+
+
+def _lag(result: ParetoResult, index: int) -> float:
+    """Return by how much one is behind what beats it, summed over objectives; last if nothing."""
+    better = int(result.front.dominated_by[index])
+    means = result.front.means
+    return float(np.abs(means[better] - means[index]).sum()) if better >= 0 else math.inf
 
 
 def _importance(found: Importance) -> RenderableType:

@@ -63,7 +63,8 @@ def pareto(
     result = pareto_result(studies, parse_objectives(objectives), constraints)
     decisive = importances(result)
     checks = findings(result, best_probe(storage, result))
-    console().print(pareto_view(result, decisive, checks, show_all))
+    screen = console()
+    screen.print(pareto_view(result, decisive, checks, show_all, screen))
     folder = out or (storage.study(names[0]).path if len(names) == 1 else storage.comparisons)
     for path in write_front(result, folder, {one.study: one.shares for one in decisive}):
         click.echo(f"wrote {path}")
