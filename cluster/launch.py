@@ -11,6 +11,7 @@ from cluster.plan import Plan, reconcile
 from cluster.replicate import StoreFacts, StudyContext
 from cluster.reporter import Reporter
 from cluster.session import joins_cluster
+from cluster.study_events import write_study_events
 from cluster.study_machine import ATTEMPTS
 from cluster.tokens import check_tokens, local_tokens
 from cluster.trial_ledger import TrialLedger
@@ -80,7 +81,9 @@ def launch(
         reporter.line(_opening(spec, plan))
         for note in spec.notes():
             reporter.line(f"note: {note}")
-        driver = StudyDriver(spec, ledger, _context(spec, root, stores), plan, reporter, spending)
+        context = _context(spec, root, stores)
+        write_study_events(folder.tensorboard, spec, context.held_out)
+        driver = StudyDriver(spec, ledger, context, plan, reporter, spending)
         if driver.has_job():
             run_with_tune(driver, root, stores, tokens, verbose)
         elif not driver.ended and not plan.machine.stopped_early:
@@ -105,6 +108,8 @@ def _context(spec: StudySpec, root: StorageRoot, stores: Sequence[EmbeddingStore
         protocol=spec.protocol,
         split=spec.objective_split,
         stores=dict(zip(spec.stores(), facts, strict=True)),
+        varied=tuple(path for parameter in spec.parameters for path in parameter.paths),
+        pictures=spec.tensorboard.images,
     )
 
 

@@ -13,6 +13,7 @@ from ray.exceptions import RayError
 from cluster.stage_book import Decision
 from cluster.stage_errors import EXCERPT, StageError
 from cluster.stage_source import StageReport, StageRequest, StageSource
+from cluster.trial_card import trial_card
 from cluster.trial_events import TrialEvents
 from qpmstudy.config import PipelineConfig, contradictions, flatten
 from qpmstudy.embeddings import held_out
@@ -51,6 +52,8 @@ class StudyContext:
     protocol: str
     split: str  # that bare metric names are measured on
     stores: Mapping[tuple[str, str], StoreFacts]
+    varied: tuple[str, ...] = ()  # paths of the values that the study varies
+    pictures: int = 0  # trials that show one in TensorBoard: the first so many
     command: str = field(default_factory=command_line)  # of the driver, which makes the context
 
     @property
@@ -113,13 +116,32 @@ async def run_replicate(
         **provenance(),
     }
     try:
+        await _run(context, source, config, keys, row, events)
+        events.session(flatten(config), complete=row["status"] == "COMPLETE")
+        events.card(trial_card(row, context.varied, context.held_out))
+    finally:
+        events.close()
+    row["committed"] = time.time()
+    return context.folder.results.commit(row, schema(context.held_out))
+
+
+async def _run(
+    context: StudyContext,
+    source: StageSource,
+    config: PipelineConfig,
+    keys: Mapping[str, str],
+    row: dict[str, Any],
+    events: TrialEvents,
+) -> None:
+    """Run the stages and enter what they gave into the row, or why they gave nothing."""
+    try:
         problems = contradictions(config)
         if problems:
             raise ConfigError("; ".join(problems) + ".")
-        reports = await _walk(context, source, config, keys, seed, events)
+        reports = await _walk(context, source, config, keys, row["seed"], events)
         row |= {"status": "COMPLETE"} | _reported(reports)
         row |= stage_columns(context.storage.artifacts, keys, context.split)
-        _final_events(context, events, config, row, keys, first=seed == 0)
+        _figures(context, events, config, row, keys)
     except (RayError, OSError):
         raise
     except StageError as error:
@@ -129,10 +151,6 @@ async def run_replicate(
     except Exception as error:  # a bug in one trial must not end the study; the row tells
         log = "".join(traceback.format_exception(error)[-EXCERPT:])
         row |= {"status": "FAIL", "error": f"{type(error).__name__}: {error}", "error_log": log}
-    finally:
-        events.close()
-    row["committed"] = time.time()
-    return context.folder.results.commit(row, schema(context.held_out))
 
 
 async def _walk(
@@ -174,22 +192,23 @@ def _reported(reports: list[StageReport]) -> dict[str, Any]:
     return columns
 
 
-def _final_events(
+def _figures(
     context: StudyContext,
     events: TrialEvents,
     config: PipelineConfig,
     row: Mapping[str, Any],
     keys: Mapping[str, str],
-    first: bool,
 ) -> None:
+    """Write a complete run's metrics, and the picture of its trial if it is to have one."""
     numbers = {
         name: value
         for name, value in row.items()
         if isinstance(value, float) and "." not in name and name != "committed"
     }
-    events.metrics(flatten(config), numbers)
-    # One picture a trial: more would fill TensorBoard's memory. All features make no picture.
-    if first and "evaluate" in keys:
+    events.metrics(numbers)
+    # One picture a trial, and not of every trial: more would fill TensorBoard's memory. Where
+    # nothing is selected all features make no picture.
+    if row["seed"] == 0 and row["trial"] < context.pictures and "evaluate" in keys:
         storage, images = context.storage, Path(context.store(config).image_root)
         drawn = overlay(storage.overlays, storage.artifacts, keys["evaluate"], images)
         events.overlay(drawn.content, drawn.height, drawn.width)

@@ -1,56 +1,167 @@
-"""The Pareto front of a study as files: a picture and a table."""
+"""The front of studies as files: pictures, and its table as CSV and Parquet."""
 
-import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 
 from qpmstudy.files import write_bytes
-from qpmstudy.plots import FrontPoint, front_figure
-from storage.layout import StudyFolder
-from storage.study import StudySpec
-from storage.summary import Configuration
+from qpmstudy.plots import (
+    FrontPoint,
+    Objective,
+    front_figure,
+    growth_figure,
+    importance_figure,
+)
+from storage.analysis import ParetoResult, is_fraction
+from storage.explained import shown, why_not
+from storage.summary import estimate
+
+Shares = Mapping[str, Mapping[str, float]]
+"""Importance of each parameter, by objective and for the front."""
 
 
 def write_front(
-    configurations: Sequence[Configuration], spec: StudySpec, folder: StudyFolder
+    result: ParetoResult, folder: Path, shares: Mapping[str, Shares] | None = None
 ) -> list[Path]:
-    """Write pareto.png (for two objectives) and pareto.csv, and return their paths."""
-    table = folder.path / "pareto.csv"
-    write_bytes(table, _csv(configurations, spec).encode())
-    if len(spec.objectives) != 2:
-        return [table]
-    x, y = spec.objectives
-    points = [
-        FrontPoint(
-            label=", ".join(
-                f"{name.rpartition('.')[2]} {value:g}" if isinstance(value, float) else str(value)
-                for name, value in c.searched.items()
-            ),
-            x=c.estimates[x].mean,
-            y=c.estimates[y].mean,
-            x_error=c.estimates[x].standard_error,
-            y_error=c.estimates[y].standard_error,
-            on_front=c.on_front,
+    """Write what is known of a front into a folder, and return the paths.
+
+    - pareto.csv, pareto.parquet: a row for each configuration
+    - pareto.png: for two objectives and more
+    - pareto_hypervolume.png: its growth
+    - pareto_importance.png, of several studies pareto_importance_STUDY.png
+
+    Args:
+        result: the front.
+        folder: where to write.
+        shares: importance, by study.
+    """
+    table = front_rows(result)
+    written = [_csv(table, folder / "pareto.csv"), _parquet(table, folder / "pareto.parquet")]
+    title = " and ".join(study.spec.name for study in result.studies)
+    pictures: dict[str, bytes] = {}
+    if len(result.objectives) > 1:
+        pictures["pareto.png"] = front_figure(_points(result), _axes(result), title, _note(result))
+    if len(result.front.growth.counts):
+        at = ", ".join(
+            f"{name} {shown(name, value)}"
+            for name, value in zip(result.objectives, result.front.reference, strict=True)
         )
-        for c in configurations
-        if c.complete
+        pictures["pareto_hypervolume.png"] = growth_figure(
+            result.front.growth, title, f"over {at}; band: 90 % of the draws of seeds"
+        )
+    for study, found in (shares or {}).items():
+        if found:
+            end = f"_{study}" if len(result.studies) > 1 else ""
+            pictures[f"pareto_importance{end}.png"] = importance_figure(
+                found, study, "PED-ANOVA: the best configurations against all"
+            )
+    for name, picture in pictures.items():
+        write_bytes(folder / name, picture)
+        written.append(folder / name)
+    return written
+
+
+def front_rows(result: ParetoResult) -> list[dict[str, Any]]:
+    """Return a row for each configuration: what it set, its means, and how it stands."""
+    front = result.front
+    names = [*result.objectives, *(n for n in result.table.metrics if n not in result.objectives)]
+    parameters = dict.fromkeys(name for member in result.members for name in member.searched)
+    rows = []
+    for index, member in enumerate(result.members):
+        better = int(front.dominated_by[index])
+        found: dict[str, Any] = {
+            "study": member.study,
+            "trial": member.trial,
+            "on_front": bool(front.on_front[index]),
+            "front_probability": float(front.probability[index]),
+            "knee": index == front.knee,
+            "feasible": bool(front.feasible[index]),
+            "complete": len(member.complete),
+            "failed": sum(row["status"] == "FAIL" for row in member.rows),
+            "dominated_by": result.label(better) if better >= 0 else None,
+            "why_not": why_not(result, index) or None,
+        }
+        for name in parameters:
+            value = member.searched.get(name, "-")
+            found[name] = None if value == "-" else value
+        for name in names:
+            this = estimate([row.get(name) for row in member.complete])
+            found |= {name: this.mean, f"{name}_standard_error": this.standard_error}
+        rows.append(found)
+    return rows
+
+
+def _scale(metric: str) -> float:
+    return 100.0 if is_fraction(metric) else 1.0
+
+
+def _points(result: ParetoResult) -> list[FrontPoint]:
+    front, scales = result.front, np.array([_scale(name) for name in result.objectives])
+    found = []
+    for index, member in enumerate(result.members):
+        if not member.eligible:
+            continue
+        errors = [
+            estimate([row.get(name) for row in member.complete]).standard_error
+            for name in result.objectives
+        ]
+        found.append(
+            FrontPoint(
+                label=result.label(index).removeprefix("trial "),
+                values=tuple((scales * front.means[index]).tolist()),
+                errors=tuple((scales * errors).tolist()),
+                on_front=bool(front.on_front[index]),
+                probability=float(front.probability[index]),
+                knee=index == front.knee,
+                feasible=bool(front.feasible[index]),
+            )
+        )
+    return found
+
+
+def _axes(result: ParetoResult) -> list[Objective]:
+    return [
+        Objective(
+            name.replace("_", " ") + (" (%)" if is_fraction(name) else ""),
+            tuple(_scale(name) * c.bound for c in result.constraints if c.metric == name),
+        )
+        for name in result.objectives
     ]
-    picture = folder.path / "pareto.png"
-    note = f"{spec.objective_split} split, mean and standard error over {spec.seeds} seeds"
-    write_bytes(picture, front_figure(points, x, y, spec.name, note))
-    return [picture, table]
 
 
-def _csv(configurations: Sequence[Configuration], spec: StudySpec) -> str:
-    names = list(configurations[0].estimates) if configurations else list(spec.objectives)
-    parameters = [parameter.name for parameter in spec.parameters]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    columns = [f"{name}{end}" for name in names for end in ("", "_standard_error")]
-    writer.writerow(["trial", "on_front", "complete", "failed", *parameters, *columns])
-    for c in configurations:
-        values = [v for n in names for v in (c.estimates[n].mean, c.estimates[n].standard_error)]
-        searched = [c.searched[name] for name in parameters]
-        writer.writerow([c.trial, c.on_front, c.complete, c.failed, *searched, *values])
-    return text.getvalue()
+def _note(result: ParetoResult) -> str:
+    seeds = " or ".join(dict.fromkeys(str(study.spec.seeds) for study in result.studies))
+    note = f"numbers: trials; {result.split} split, mean and standard error over {seeds} seeds"
+    if result.front.knee is not None:
+        note += "; ring: knee"
+    if (result.front.probability[~result.front.on_front] >= 0.05).any():
+        note += "; (%): how probably on the front"
+    return note
+
+
+def _table(rows: list[dict[str, Any]]) -> pa.Table:
+    for name in rows[0]:  # a column of several types (variants, numbers) becomes text
+        kinds = {type(row[name]) for row in rows if row[name] is not None}
+        if len(kinds) > 1 and not kinds <= {int, float}:
+            for row in rows:
+                row[name] = None if row[name] is None else str(row[name])
+    return pa.Table.from_pylist(rows)
+
+
+def _csv(rows: list[dict[str, Any]], path: Path) -> Path:
+    sink = pa.BufferOutputStream()
+    pa_csv.write_csv(_table(rows), sink, pa_csv.WriteOptions(quoting_style="needed"))
+    write_bytes(path, sink.getvalue().to_pybytes())
+    return path
+
+
+def _parquet(rows: list[dict[str, Any]], path: Path) -> Path:
+    sink = pa.BufferOutputStream()
+    pq.write_table(_table(rows), sink)
+    write_bytes(path, sink.getvalue().to_pybytes())
+    return path

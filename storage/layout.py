@@ -5,6 +5,7 @@ runs/
     _embeddings/<dataset>/<backbone> Zarr groups, unless they lie in a place of their own
     _artifacts/                      stage results, shared by all studies
     _overlays/                       pictures of evaluations, drawn once
+    _pareto/                         fronts of several studies together
     <study>/                         study.json, ledger, results, tensorboard, plots
 """
 
@@ -120,6 +121,11 @@ class StorageRoot:
     def overlays(self) -> Path:
         """Return the folder of pictures that are drawn once for each evaluation."""
         return self.path / "_overlays"
+
+    @property
+    def comparisons(self) -> Path:
+        """Return the folder of what is written about several studies together."""
+        return self.path / "_pareto"
 
     def dataset(self, name: str) -> Path:
         """Return the folder of a generated dataset."""

@@ -104,31 +104,6 @@ def list_studies(root: Path) -> None:
 @study.command()
 @click.argument("name")
 @root_option
-@click.option("--all", "show_all", is_flag=True, help="Show dominated configurations, too.")
-@told
-def pareto(name: str, root: Path, show_all: bool) -> None:
-    """Print the Pareto front of the study NAME and draw it.
-
-    Figures are means over seeds with their standard error, on the split the study searches on;
-    test figures stand beside them and took no part in the choice. Writes pareto.png and
-    pareto.csv into the study's folder.
-    """
-    from cluster.tables import front_table
-    from storage.front import write_front
-    from storage.spec_file import stored_spec
-    from storage.summary import summarise
-
-    folder = storage_root(root).existing_study(name)
-    spec = stored_spec(folder)
-    configurations = summarise(folder.results.rows(), spec)
-    console().print(front_table(configurations, spec, dominated=show_all))
-    for path in write_front(configurations, spec, folder):
-        click.echo(f"wrote {path}")
-
-
-@study.command()
-@click.argument("name")
-@root_option
 @told
 def table(name: str, root: Path) -> None:
     """Print the study NAME as the table or figure of the paper that it repeats.

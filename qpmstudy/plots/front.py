@@ -1,62 +1,121 @@
-"""The Pareto front of a study."""
+"""The Pareto front of studies: one panel for each pair of objectives."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qpmstudy.plots.style import BLUE, OTHER, png
+from qpmstudy.plots.style import BLUE, ORANGE, OTHER, png
+
+LIKELY = 0.05
+"""Probability of being on the front from which on a point has a number."""
 
 
 @dataclass(frozen=True)
 class FrontPoint:
-    """One configuration in the plane of two objectives, as fractions."""
+    """One configuration, in the units of the axes.
+
+    Attributes:
+        label: short: the trial.
+        values: one for each objective.
+        errors: standard errors; NaN where there is none.
+        on_front: whether no other beats it.
+        probability: of being on the front.
+        knee: whether it is the knee.
+        feasible: whether it keeps to the constraints.
+    """
 
     label: str
-    x: float
-    y: float
-    x_error: float  # standard error; NaN where there is none
-    y_error: float
+    values: tuple[float, ...]
+    errors: tuple[float, ...]
     on_front: bool
+    probability: float
+    knee: bool = False
+    feasible: bool = True
+
+
+@dataclass(frozen=True)
+class Objective:
+    """An axis: its name with the unit, and the bounds that constraints set on it."""
+
+    name: str
+    bounds: tuple[float, ...] = ()
 
 
 def front_figure(
-    points: Sequence[FrontPoint], x_name: str, y_name: str, title: str, note: str
+    points: Sequence[FrontPoint], objectives: Sequence[Objective], title: str, note: str
 ) -> bytes:
-    """Return a PNG of all points in percent, the front joined in the order of its x."""
-    figure = Figure(figsize=(7.2, 5.0), dpi=150, layout="constrained")
-    axes = figure.add_subplot()
-    for point in points:
-        shade = BLUE if point.on_front else OTHER
-        axes.errorbar(
-            100 * point.x,
-            100 * point.y,
-            xerr=_bar(point.x_error),
-            yerr=_bar(point.y_error),
-            fmt="o",
-            color=shade,
-            elinewidth=1,
-            markersize=6,
-        )
-        axes.annotate(
-            point.label,
-            (100 * point.x, 100 * point.y),
-            xytext=(6, 6),
-            textcoords="offset points",
-            fontsize=8,
-            color=shade,
-        )
-    front = sorted((p for p in points if p.on_front), key=lambda p: p.x)
-    axes.plot([100 * p.x for p in front], [100 * p.y for p in front], color=BLUE, lw=1)
-    axes.set_xlabel(f"{x_name.replace('_', ' ')} (%)")
-    axes.set_ylabel(f"{y_name.replace('_', ' ')} (%)")
-    axes.set_title(title, loc="left", fontsize=12)
-    axes.set_title(note, loc="right", fontsize=8, color="#555555")
-    axes.grid(alpha=0.25)
-    axes.margins(0.12)
+    """Return a PNG of all points. The front of two objectives is joined.
+
+    Points that are surely off the front are small and without a number; a ring marks the knee,
+    crosses what breaks a constraint, dotted lines the constraints.
+
+    Raises:
+        ValueError: there are fewer than two objectives.
+    """
+    pairs = list(itertools.combinations(range(len(objectives)), 2))
+    if not pairs:
+        raise ValueError("a front is drawn in two objectives at least")
+    columns = min(3, len(pairs))
+    rows = -(-len(pairs) // columns)
+    size = (7.2, 5.0) if len(pairs) == 1 else (5.0 * columns, 0.6 + 4.0 * rows)
+    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    for place, pair in enumerate(pairs, start=1):
+        axes = figure.add_subplot(rows, columns, place)
+        _panel(axes, points, objectives, pair)
+        if len(objectives) == 2:
+            front = sorted(p.values for p in points if p.on_front)
+            axes.plot([x for x, _ in front], [y for _, y in front], color=BLUE, lw=1, zorder=1)
+    if len(pairs) == 1:
+        figure.axes[0].set_title(title, loc="left", fontsize=12)
+    else:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+    figure.supxlabel(note, fontsize=8, color="#555555", x=0.99, ha="right")
     return png(figure)
 
 
+def _panel(
+    axes: Axes,
+    points: Sequence[FrontPoint],
+    objectives: Sequence[Objective],
+    pair: tuple[int, int],
+) -> None:
+    x, y = pair
+    for point in sorted(points, key=lambda point: (point.on_front, point.probability)):
+        at = point.values[x], point.values[y]
+        if any(map(math.isnan, at)):
+            continue
+        shade = BLUE if point.on_front else ORANGE if point.probability >= LIKELY else OTHER
+        likely = point.on_front or point.probability >= LIKELY
+        axes.errorbar(
+            *at,
+            xerr=_bar(point.errors[x]),
+            yerr=_bar(point.errors[y]),
+            fmt="o" if point.feasible else "x",
+            color=shade,
+            elinewidth=1 if likely else 0.5,
+            markersize=6 if likely else 4,
+            alpha=1 if likely else 0.6,
+        )
+        if point.knee:
+            axes.plot(*at, "o", ms=14, mfc="none", mec=BLUE, mew=1.5)
+        if likely:
+            label = point.label if point.on_front else f"{point.label} ({point.probability:.0%})"
+            axes.annotate(
+                label, at, xytext=(6, 6), textcoords="offset points", fontsize=8, color=shade
+            )
+    for bound in objectives[x].bounds:
+        axes.axvline(bound, color=OTHER, lw=1, ls=":")
+    for bound in objectives[y].bounds:
+        axes.axhline(bound, color=OTHER, lw=1, ls=":")
+    axes.set_xlabel(objectives[x].name)
+    axes.set_ylabel(objectives[y].name)
+    axes.grid(alpha=0.25)
+    axes.margins(0.1)
+
+
 def _bar(error: float) -> float:
-    return 0.0 if math.isnan(error) else 100 * error
+    return 0.0 if math.isnan(error) else error

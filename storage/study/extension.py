@@ -8,7 +8,7 @@ from storage.study.space import Parameter, grid, settings
 from storage.study.spec import StudySpec, differences, parse_study
 
 # may change at any time: it is not part of the question
-FREE = frozenset({"description", "stages", "parallel", "table"})
+FREE = frozenset({"description", "stages", "parallel", "table", "tensorboard"})
 
 
 def changes(old: Mapping[str, Any], new: StudySpec) -> list[str]:

@@ -49,6 +49,14 @@ class TableSpec(Frozen):
         return name
 
 
+class TensorBoardSpec(Frozen):
+    """What TensorBoard shows of a study."""
+
+    images: Annotated[int, Field(ge=0, strict=True)] = 100
+    """Trials that show a picture of overlays: the first so many. TensorBoard keeps pictures in
+    memory, at about 0.3 MB each."""
+
+
 class StudySpec(Frozen):
     """A study: one pipeline, the values to vary, and how to go about it."""
 
@@ -68,6 +76,7 @@ class StudySpec(Frozen):
     parallel: Annotated[int, Field(ge=1, strict=True)] | None = None
     stages: dict[str, Resources] = Field(default_factory=dict)
     table: TableSpec = Field(default_factory=TableSpec)
+    tensorboard: TensorBoardSpec = Field(default_factory=TensorBoardSpec)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -105,15 +114,19 @@ class StudySpec(Frozen):
             for backbone in self.choices("embeddings.backbone")
         ]
 
+    @property
+    def pools_by_mean(self) -> bool:
+        """Return whether features are means of maps throughout: L1 of both is one loss then."""
+        return all(
+            self.choices(f"adapter.{name}") == (usual,)
+            for name, usual in (("input", "patches"), ("pooling", "avg"))
+        )
+
     def notes(self) -> list[str]:
         """Return what whoever asks this question should know before reading the answer."""
         searched = {path for parameter in self.parameters for path in parameter.paths}
         notes = []
-        pooled_mean = all(
-            self.choices(f"adapter.{name}") == (usual,)
-            for name, usual in (("input", "patches"), ("pooling", "avg"))
-        )
-        if {"finetune.l1_fm", "finetune.l1_fv"} <= searched and pooled_mean:
+        if {"finetune.l1_fm", "finetune.l1_fv"} <= searched and self.pools_by_mean:
             notes.append(
                 "finetune.l1_fm and finetune.l1_fv are one loss here (features end in a ReLU and "
                 "are pooled by their mean): only their sum matters"

@@ -1,4 +1,4 @@
-"""Fronts and hypervolumes against brute force."""
+"""Fronts against brute force."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from qpmstudy.errors import ConfigError
-from qpmstudy.pareto import hypervolume_2d, non_dominated
+from qpmstudy.pareto import best_dominators, non_dominated
+from qpmstudy.pareto.front import on_front_in_draws
 
 # Few values, so that ties and equal points are common.
 VALUE = st.sampled_from([0.0, 1.0, 2.0, 3.0, 4.0, np.nan])
@@ -42,42 +43,37 @@ def test_equal_points_are_both_kept_and_infinite_ones_may_win() -> None:
     assert non_dominated(values, [True, False]).tolist() == [False, False, False, True, False]
 
 
-@settings(max_examples=200, deadline=None)
-@given(case=trials().filter(lambda case: case[0].shape[1] == 2), at=st.tuples(VALUE, VALUE))
-def test_the_hypervolume_counts_dominated_cells(
-    case: tuple[np.ndarray, list[bool]], at: tuple[float, float]
-) -> None:
-    values, maximise = case
-    centres = [
-        (x, y)
-        for x in np.arange(-0.5, 5)
-        for y in np.arange(-0.5, 5)
-        if beats(np.array([x, y]), np.array(at), maximise)
-        and any(beats(point, np.array([x, y]), maximise) for point in values)
-    ]
-    assert hypervolume_2d(values, at, maximise) == pytest.approx(len(centres))
+@settings(max_examples=100, deadline=None)
+@given(case=trials())
+def test_many_draws_at_once_have_the_fronts_of_each(case: tuple[np.ndarray, list[bool]]) -> None:
+    values, _ = case
+    everywhere = [True] * values.shape[1]
+    draws = np.stack([values, values[::-1], -values])
+    wanted = [non_dominated(points, everywhere).tolist() for points in draws]
+    assert on_front_in_draws(draws).tolist() == wanted
 
 
 @settings(max_examples=100, deadline=None)
-@given(
-    values=arrays(np.float64, st.tuples(st.integers(1, 30), st.just(2)), elements=st.floats(0, 1))
-)
-def test_only_the_front_has_volume(values: np.ndarray) -> None:
-    front = values[non_dominated(values, [True, True])]
-    whole = hypervolume_2d(values, (0.0, 0.0), [True, True])
-    assert whole == pytest.approx(hypervolume_2d(front, (0.0, 0.0), [True, True]), abs=1e-12)
-    assert whole <= 1 + 1e-12
-
-
-def test_a_known_hypervolume() -> None:
-    values = np.array([[3.0, 1.0], [2.0, 2.0], [1.0, 3.0], [2.0, 1.0]])
-    assert hypervolume_2d(values, (0.0, 0.0), [True, True]) == 6
-    assert hypervolume_2d(values, (4.0, 4.0), [False, False]) == 7
-    assert hypervolume_2d(values, (0.0, 4.0), [True, False]) == 9
+@given(case=trials())
+def test_who_beats_a_point_is_of_the_front_and_does_so_by_most(
+    case: tuple[np.ndarray, list[bool]],
+) -> None:
+    values, maximise = case
+    front = non_dominated(values, maximise)
+    known = values[~np.isnan(values).any(1)]
+    span = [np.ptp(column) or 1.0 for column in known.T] if len(known) else []
+    for index, found in enumerate(best_dominators(values, maximise, front)):
+        able = [i for i in np.flatnonzero(front) if beats(values[i], values[index], maximise)]
+        assert (found >= 0) == bool(able)
+        # what is neither on the front nor lacks a value is beaten by a point of the front
+        assert bool(able) == (not front[index] and not np.isnan(values[index]).any())
+        if able:
+            gains = [(np.abs(values[i] - values[index]) / span).sum() for i in able]
+            mine = (np.abs(values[found] - values[index]) / span).sum()
+            assert found in able
+            assert mine == pytest.approx(max(gains))
 
 
 def test_directions_must_fit_the_objectives() -> None:
     with pytest.raises(ConfigError, match="2 objectives, but directions were given for 1"):
         non_dominated(np.zeros((3, 2)), [True])
-    with pytest.raises(ConfigError, match="2 objectives, but directions were given for 3"):
-        hypervolume_2d(np.zeros((3, 2)), (0.0, 0.0), [True, True, False])

@@ -1,0 +1,50 @@
+"""A file of TensorBoard events, written at once: a thread that does it later made trials wait."""
+
+import os
+import platform
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
+
+VERSION = "brain.Event:2"
+"""How a file of events begins."""
+METRICS = "metrics/"
+"""Before the name of a metric in its tag."""
+
+
+class EventFile:
+    """One file of events in a folder, which is one run of TensorBoard's."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"events.out.tfevents.{time.time():.0f}.{platform.node()}.{os.getpid()}.0"
+        self._file = (folder / name).open("wb")
+        self._records = RecordWriter(self._file)
+        self._write(Event(wall_time=time.time(), file_version=VERSION))
+
+    def add(self, summary: Summary, step: int = 0, when: float | None = None) -> None:
+        """Write one summary; `when` is in seconds since 1970, and now if None."""
+        when = time.time() if when is None else when
+        self._write(Event(wall_time=when, step=step, summary=summary))
+
+    def flush(self) -> None:
+        """Let readers see what was written."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Flush and close the file."""
+        self._file.close()
+
+    def _write(self, event: Event) -> None:
+        self._records.write(event.SerializeToString())
+
+
+def scalars(values: Mapping[str, float]) -> Summary:
+    """Return a value for each tag."""
+    return Summary(
+        value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+    )
