@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.pace import duration
+from qpmstudy.columns import COUNTS
 from storage.provenance import code_in_words
-from storage.table import COUNTS
 
 SEEDS_SHOWN = 6
 KEY_DIGITS = 12

@@ -3,11 +3,16 @@
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.custom_scalar import metadata as layout_metadata
+from tensorboard.plugins.text import metadata as text_metadata
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 VERSION = "brain.Event:2"
@@ -48,3 +53,28 @@ def scalars(values: Mapping[str, float]) -> Summary:
     return Summary(
         value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
     )
+
+
+def text(tag: str, markdown: str) -> Summary:
+    """Return a text of the plugin for texts."""
+    about = text_metadata.create_summary_metadata(display_name=tag, description="")
+    return _message(tag, about, markdown.encode())
+
+
+def chart_layout(layout: Mapping[str, Mapping[str, Sequence[str]]]) -> Summary:
+    """Return the charts of the plugin for custom scalars: by category and title, their tags."""
+    categories = []
+    for name, charts in layout.items():
+        lines = {
+            title: layout_pb2.MultilineChartContent(tag=tags) for title, tags in charts.items()
+        }
+        drawn = [layout_pb2.Chart(title=title, multiline=tags) for title, tags in lines.items()]
+        categories.append(layout_pb2.Category(title=name, chart=drawn))
+    content = layout_pb2.Layout(category=categories).SerializeToString()
+    about = layout_metadata.create_summary_metadata()
+    return _message(layout_metadata.CONFIG_SUMMARY_TAG, about, content)
+
+
+def _message(tag: str, about: SummaryMetadata, content: bytes) -> Summary:
+    tensor = TensorProto(dtype="DT_STRING", string_val=[content], tensor_shape=TensorShapeProto())
+    return Summary(value=[Summary.Value(tag=tag, metadata=about, tensor=tensor)])

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
-from torch.utils.tensorboard.summary import custom_scalars
 
-from cluster.event_file import METRICS, EventFile
+from cluster.event_file import METRICS, EventFile, chart_layout
 from cluster.trial_events import hparams_summary
+from qpmstudy.columns import COMPACTNESS
 from qpmstudy.config import flatten
-from qpmstudy.metrics import COMPACTNESS
 from storage.results import config_types, metric_columns
 from storage.study import StudySpec
 
@@ -38,7 +37,7 @@ def write_study_events(root: Path, spec: StudySpec, held_out: Iterable[str]) -> 
     )
     content = plugin_data_pb2.HParamsPluginData(experiment=experiment)
     events.add(hparams_summary(metadata.EXPERIMENT_TAG, content))
-    events.add(custom_scalars(_layout()))
+    events.add(chart_layout(_layout()))
     events.close()
 
 
@@ -79,22 +78,19 @@ def _metric(name: str, spec: StudySpec) -> api_pb2.MetricInfo:
     )
 
 
-def _layout() -> dict[str, dict[str, list[object]]]:
+def _layout() -> dict[str, dict[str, list[str]]]:
     """Return the charts of the tab "custom scalars"; tags are regular expressions there."""
     phases = {"dense": ["diversity"], "finetune": ["diversity", "l1_fm", "l1_fv"]}
-    layout: dict[str, dict[str, list[object]]] = {
+    layout = {
         phase: {
-            "loss": ["Multiline", [f"^{phase}/loss$", f"^{phase}/cross_entropy$"]],
-            "accuracy": [
-                "Multiline",
-                [f"^{phase}/train_accuracy$", f"^{phase}/validation_accuracy$"],
-            ],
-            "other losses": ["Multiline", [f"^{phase}/{name}$" for name in losses]],
+            "loss": [f"^{phase}/loss$", f"^{phase}/cross_entropy$"],
+            "accuracy": [f"^{phase}/train_accuracy$", f"^{phase}/validation_accuracy$"],
+            "other losses": [f"^{phase}/{name}$" for name in losses],
         }
         for phase, losses in phases.items()
     }
     layout["select"] = {
-        "objective and bound": ["Multiline", ["^select/objective$", "^select/bound$"]],
-        "gap": ["Multiline", ["^select/gap$"]],
+        "objective and bound": ["^select/objective$", "^select/bound$"],
+        "gap": ["^select/gap$"],
     }
     return {name: layout[name] for name in ("dense", "select", "finetune")}

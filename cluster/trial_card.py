@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
+from qpmstudy.columns import CERTIFICATE, COMPACTNESS, SPLIT_METRICS
 from qpmstudy.config import PipelineConfig, flatten
-from qpmstudy.measuring import SPLIT_METRICS
-from qpmstudy.metrics import COMPACTNESS
-from qpmstudy.stages.select import CERTIFICATE
 from storage.explained import shown
 from storage.provenance import code_in_words
 from storage.results import Row

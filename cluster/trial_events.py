@@ -7,9 +7,8 @@ from pathlib import Path
 
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
-from torch.utils.tensorboard.summary import text
 
-from cluster.event_file import METRICS, EventFile, scalars
+from cluster.event_file import METRICS, EventFile, scalars, text
 
 Record = Mapping[str, float]
 

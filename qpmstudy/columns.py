@@ -17,3 +17,11 @@ COMPACTNESS = ("n_features", "features_per_class", "parameters")
 
 CERTIFICATE = ("objective", "bound", "gap", "status", "solver", "seconds", "fallback")
 """How good the answer of a selection is; each None where its method has no such thing."""
+
+COUNTS = frozenset(
+    {
+        *("n_features", "features_per_class", "parameters", "seconds_per_epoch"),
+        *("dead_features", "empty_maps", "test_empty_maps"),
+    }
+)
+"""Columns that are no fractions, and not shown in percent."""

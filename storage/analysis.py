@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from qpmstudy.columns import COUNTS
 from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.pareto import Constraint, FrontAnalysis, SeedTable, analyse, parse_constraint
 from qpmstudy.registry import did_you_mean
@@ -16,7 +17,6 @@ from storage.results import Row, metric_names
 from storage.spec_file import stored_spec
 from storage.study import StudySpec
 from storage.summary import searched_values
-from storage.table import COUNTS
 
 
 @dataclass(frozen=True)

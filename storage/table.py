@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from qpmstudy.columns import COUNTS
 from qpmstudy.errors import DataError
 from qpmstudy.files import write_bytes
 from qpmstudy.paper import PublishedValue, published
@@ -32,13 +33,6 @@ METRICS = (
     "contrastiveness",
 )
 """Columns of a study that names none: those of the paper's first table."""
-COUNTS = frozenset(
-    {
-        *("n_features", "features_per_class", "parameters", "seconds_per_epoch"),
-        *("dead_features", "empty_maps", "test_empty_maps"),
-    }
-)
-"""Columns that are no fractions, and not shown in percent."""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ FORBIDDEN = {
     "qpmstudy": {*NOT_SCIENCE, "yaml"},
     "storage": {"ray", "optuna", "click", "rich", "tensorboard"},
 }
-COMMANDS = ("options", "study", "look", "upkeep", "embed", "select", "models", "cluster")
+COMMANDS = ("options", "study", "look", "upkeep", "embed", "select", "models", "results", "cluster")
 AT_HOME = {
     "gurobipy": {"qpmstudy/selection/gurobi.py", "qpmstudy/selection/gurobi_environment.py"},
     "highspy": {"qpmstudy/selection/highs.py"},
@@ -201,3 +201,19 @@ def test_the_science_runs_without_the_rest(tmp_path: Path) -> None:
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("alone " + str(ROOT))
+
+
+@pytest.mark.parametrize(
+    "module", ["cluster.launch", "cluster.coordinator", "cluster.stage_ledger", "storage.study"]
+)
+def test_who_computes_nothing_does_not_wait_for_what_computes(module: str) -> None:
+    """Each of these is a process of its own in every study; torch alone takes seconds."""
+    program = (
+        "import importlib, sys, cluster\n"
+        f"importlib.import_module({module!r})\n"
+        "print(sorted({'torch', 'sklearn', 'scipy', 'matplotlib', 'timm'} & set(sys.modules)))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.stdout.strip() == "[]", result.stdout + result.stderr
