@@ -22,7 +22,7 @@ def main() -> None:
     \b
     A first run, on synthetic birds that are made on the spot:
       python cli.py study launch studies/l1fm.yaml    run it (again: it goes on)
-      tensorboard --logdir runs/l1fm/tensorboard      watch it
+      python cli.py study tensorboard l1fm            watch it
       python cli.py study pareto l1fm                 the front
       python cli.py study export l1fm --out models/   its best models
       python cli.py evaluate models/NAME --split shift

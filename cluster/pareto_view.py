@@ -19,8 +19,8 @@ from storage.summary import estimate
 
 CLOSE = 5
 """Dominated configurations that are explained where not all are asked for."""
-REASON = 30
-"""Columns that are left for what keeps a configuration off the front."""
+ENDLESS = 10_000
+"""Columns in which every table has all the room it can use."""
 
 
 def pareto_view(
@@ -40,8 +40,7 @@ def pareto_view(
         console: where it is to be printed: figures besides the objectives are shown if they fit.
     """
     parts: list[RenderableType] = [_fitting(result, dominated, console), *_summary(result)]
-    if not dominated:
-        parts += _runners_up(result)
+    parts += _others(result, dominated)
     parts += [_importance(one) for one in importances]
     parts += [_health(findings)]
     return Group(*parts)
@@ -50,13 +49,16 @@ def pareto_view(
 def _fitting(result: ParetoResult, dominated: bool, console: Console) -> Table:
     """Return the table with as many figures beside the objectives as fit."""
     extra = [n for n in CONTEXT if n in result.table.metrics and n not in result.objectives]
-    room = console.width - (REASON if dominated else 0)
-    while extra and console.measure(_front(result, dominated, extra, reasons=False)).maximum > room:
+    endless = console.options.update(width=ENDLESS)
+    while extra:
+        table = _front(result, dominated, extra)
+        if console.measure(table, options=endless).maximum <= console.width:
+            return table
         extra.pop()
-    return _front(result, dominated, extra, reasons=dominated)
+    return _front(result, dominated, extra)
 
 
-def _front(result: ParetoResult, dominated: bool, extra: Sequence[str], reasons: bool) -> Table:
+def _front(result: ParetoResult, dominated: bool, extra: Sequence[str]) -> Table:
     specs = [study.spec for study in result.studies]
     seeds = " or ".join(dict.fromkeys(str(spec.seeds) for spec in specs))
     table = Table(
@@ -79,8 +81,6 @@ def _front(result: ParetoResult, dominated: bool, extra: Sequence[str], reasons:
     table.add_column("on the\nfront", justify="right", no_wrap=True)
     for name in extra:
         table.add_column(name.replace("_", "\n"), justify="right")
-    if reasons:
-        table.add_column("why not")
     for index in _order(result):
         if not (dominated or result.front.on_front[index]):
             continue
@@ -94,7 +94,7 @@ def _front(result: ParetoResult, dominated: bool, extra: Sequence[str], reasons:
             f"{result.front.probability[index]:.0%}" if member.eligible else "-",
             *(_estimate(result, index, name) for name in extra),
         ]
-        table.add_row(*cells, *([why_not(result, index)] if reasons else []))
+        table.add_row(*cells)
     return table
 
 
@@ -173,14 +173,15 @@ def _described(result: ParetoResult, index: int) -> str:
     return f"{result.label(index)} ({', '.join(values)})"
 
 
-def _runners_up(result: ParetoResult) -> list[RenderableType]:
-    """Return why the likeliest of those off the front are not on it."""
+def _others(result: ParetoResult, every: bool) -> list[RenderableType]:
+    """Return why those off the front are not on it; the likeliest first, and alone if not all."""
     others = [index for index in range(len(result.members)) if not result.front.on_front[index]]
     others.sort(key=lambda index: (-result.front.probability[index], _lag(result, index)))
     if not others:
         return []
-    lines = [f"{result.label(index)} {why_not(result, index)}" for index in others[:CLOSE]]
-    more = len(others) - CLOSE
+    told = others if every else others[:CLOSE]
+    lines = [f"{result.label(index)} {why_not(result, index)}" for index in told]
+    more = len(others) - len(told)
     head = "not on the front" + (
         f", the likeliest of {len(others)} (--all: every one)" * (more > 0)
     )

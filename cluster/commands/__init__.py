@@ -1,7 +1,8 @@
 """The commands: read arguments, call one function, print. The only modules here that know click.
 
 options.py   what they share: --root, how an error is told
-study.py     study launch, status, list, pareto, table, export
+study.py     study launch, status, list, table, export
+results.py   study pareto, tensorboard
 look.py      study show, plan
 upkeep.py    study gc, cancel
 embed.py     embed

@@ -104,8 +104,9 @@ def _panel(
             axes.plot(*at, "o", ms=14, mfc="none", mec=BLUE, mew=1.5)
         if likely:
             label = point.label if point.on_front else f"{point.label} ({point.probability:.0%})"
+            beside = (6, 6) if point.on_front else (6, -12)  # what is near the front lies below it
             axes.annotate(
-                label, at, xytext=(6, 6), textcoords="offset points", fontsize=8, color=shade
+                label, at, xytext=beside, textcoords="offset points", fontsize=8, color=shade
             )
     for bound in objectives[x].bounds:
         axes.axvline(bound, color=OTHER, lw=1, ls=":")

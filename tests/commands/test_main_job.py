@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from command import Finished, here, run, smoke_study
+from command import Finished, here, refused, run, smoke_study
 from qpmstudy.config import flatten
 from qpmstudy.stage_graph import STAGES
 from storage.layout import StorageRoot
@@ -80,7 +80,14 @@ def test_tensorboard_reads_curves_metrics_hparams_and_images(finished: Finished)
         assert reader.Scalars("select/bound")[-1].value == pytest.approx(row["qp_bound"])
         (shown,) = reader.Scalars("metrics/accuracy")
         assert shown.value == pytest.approx(row["accuracy"])
-        assert reader.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+        (card,) = reader.Tensors("card/text_summary")
+        text = card.tensor_proto.string_val[0].decode()
+        assert f"# smoke, trial {row['trial']}, seed {row['seed']}" in text
+        assert f"| finetune.l1_fm | {row['finetune.l1_fm']:g} |" in text
+        final, dense = (f"{100 * row[name]:.1f}" for name in ("accuracy", "dense_accuracy"))
+        assert f"| accuracy | validation | {final} | {dense} |" in text
+        assert "solver lagrangian" in text
+        assert f"`{row['command']}`" in text
         assert reader.Tags()["images"] == (["overlays"] if events.name == "seed-0" else [])
 
 
@@ -101,9 +108,9 @@ CIRCUMSTANCES = ("committed", "study", "reused.", "command", "host")
 def test_a_study_whose_stages_are_stored_needs_no_cluster(
     finished: Finished, tmp_path: Path
 ) -> None:
-    launched = here(
-        "study", "launch", smoke_study(tmp_path, "again", epochs=4), "--root", finished.root
-    )
+    study = smoke_study(tmp_path, "again", epochs=4)
+    study.write_text(study.read_text() + "tensorboard: {images: 1}\n")
+    launched = here("study", "launch", study, "--root", finished.root)
     assert launched.code == 0, launched.err
     assert "[2/2] trial 1" in launched.out
     assert "of memory" not in launched.out  # that is said when a cluster starts
@@ -115,7 +122,12 @@ def test_a_study_whose_stages_are_stored_needs_no_cluster(
         assert all(other[f"reused.{stage}"] for stage in STAGES)
         kept = [name for name in one if not name.startswith(CIRCUMSTANCES)]
         assert {name: one[name] for name in kept} == {name: other[name] for name in kept}
-    (events,) = (finished.root / "again" / "tensorboard" / "trial-00001" / "seed-0").iterdir()
+    tensorboard = finished.root / "again" / "tensorboard"
+    (capped,) = (tensorboard / "trial-00001" / "seed-0").iterdir()
+    reader = EventAccumulator(str(capped), size_guidance={"images": 0})
+    reader.Reload()
+    assert reader.Tags()["images"] == []
+    (events,) = (tensorboard / "trial-00000" / "seed-0").iterdir()
     reader = EventAccumulator(str(events), size_guidance={"images": 0})
     reader.Reload()
     assert [e.step for e in reader.Scalars("finetune/loss")] == [1, 2, 3, 4]
@@ -137,6 +149,30 @@ def test_status_list_and_pareto(finished: Finished) -> None:
         assert np.asarray(picture.convert("L")).std() > 5  # something is drawn on it
     header = (finished.root / "smoke" / "pareto.csv").read_text().splitlines()[0]
     assert "plausibility_standard_error" in header
+    for words in ("hypervolume: ", "Health checks", "2 configurations are too few", "2 seeds are"):
+        assert words in pareto.out
+
+
+def test_a_front_under_constraints_and_of_other_objectives(
+    finished: Finished, tmp_path: Path
+) -> None:
+    asked = ("study", "pareto", "smoke", "--root", finished.root, "--out", tmp_path)
+    bounded = here(*asked, "--constraint", "accuracy >= 99.9%", "--all")
+    assert bounded.code == 0
+    assert "0 of 2 configurations keep to accuracy >= 0.999" in bounded.out
+    assert "problem: no configuration keeps to accuracy >= 0.999" in bounded.out
+    assert "trial 0 breaks accuracy >= 0.999 (accuracy " in bounded.out
+    other = here(*asked, "--objective", "sid:max", "--objective", "test_accuracy:max")
+    assert other.code == 0
+    columns = pq.read_table(tmp_path / "pareto.parquet").column_names
+    assert {"sid", "why_not", "front_probability", "dense_accuracy"} <= set(columns)
+    for wrong, words in (
+        (("--constraint", "accuracy is 1"), "METRIC COMPARISON NUMBER"),
+        (("--objective", "sid"), "METRIC:max or METRIC:min"),
+        (("smoke",), "named twice"),
+        (("nope",), "no study 'nope'"),
+    ):
+        refused(here(*asked, *wrong), 1 if wrong == ("nope",) else 2, words)
 
 
 def test_inference_equals_evaluation_and_explains(finished: Finished) -> None:

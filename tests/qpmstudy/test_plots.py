@@ -8,18 +8,28 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qpmstudy.plots import FrontPoint, certificate_figure, front_figure
+from qpmstudy.pareto import Growth
+from qpmstudy.plots import (
+    FrontPoint,
+    Objective,
+    certificate_figure,
+    front_figure,
+    growth_figure,
+    importance_figure,
+)
 from qpmstudy.selection import Progress
 
 POINTS = [
-    FrontPoint("l1_fm 0", 0.7, 0.5, 0.01, 0.02, on_front=True),
-    FrontPoint("l1_fm 5", 0.6, 0.8, math.nan, math.nan, on_front=True),
-    FrontPoint("l1_fm 9", 0.5, 0.6, 0.01, 0.02, on_front=False),
+    FrontPoint("0", (70.0, 50.0), (1.0, 2.0), on_front=True, probability=1.0),
+    FrontPoint("1", (60.0, 80.0), (math.nan, math.nan), on_front=True, probability=1.0),
+    FrontPoint("2", (50.0, 60.0), (1.0, 2.0), on_front=False, probability=0.0),
 ]
+
+AXES = [Objective("accuracy (%)"), Objective("plausibility (%)")]
 
 
 def pixels(points: list[FrontPoint]) -> np.ndarray:
-    picture = front_figure(points, "accuracy", "plausibility", "study", "validation split")
+    picture = front_figure(points, AXES, "study", "validation split")
     with Image.open(io.BytesIO(picture)) as image:
         assert image.format == "PNG"
         return np.asarray(image.convert("RGB")).astype(int)
@@ -43,10 +53,40 @@ def test_the_same_points_give_the_same_picture() -> None:
 
 
 @pytest.mark.parametrize(
-    "points", [[], POINTS[:1], [replace(POINTS[0], x=math.nan)], [POINTS[0]] * 2]
+    "points", [[], POINTS[:1], [replace(POINTS[0], values=(math.nan, 1.0))], [POINTS[0]] * 2]
 )
 def test_odd_fronts_are_drawn(points: list[FrontPoint]) -> None:
     assert pixels(points).min() < 100
+
+
+def test_a_knee_has_a_ring_a_likely_point_a_number_and_a_bound_a_line() -> None:
+    plain = pixels(POINTS)
+    assert blue(pixels([replace(POINTS[0], knee=True), *POINTS[1:]])) > blue(plain)
+    orange = (213, 94, 0)
+    likely = front_figure([*POINTS[:2], replace(POINTS[2], probability=0.3)], AXES, "s", "n")
+    assert shade(likely, orange) > 0
+    assert shade(front_figure(POINTS, AXES, "s", "n"), orange) == 0
+    bounded = front_figure(POINTS, [Objective("a", (65.0,)), Objective("b")], "s", "n")
+    assert shade(bounded, (154, 154, 154)) > shade(
+        front_figure(POINTS, [Objective("a"), Objective("b")], "s", "n"), (154, 154, 154)
+    )
+
+
+def test_three_objectives_are_three_panels_and_one_is_none() -> None:
+    points = [replace(p, values=(*p.values, 1.0), errors=(*p.errors, 0.1)) for p in POINTS]
+    with Image.open(io.BytesIO(front_figure(points, [*AXES, Objective("c")], "s", "n"))) as image:
+        assert image.width > 2 * image.height
+    with pytest.raises(ValueError, match="two objectives at least"):
+        front_figure(POINTS, AXES[:1], "s", "n")
+
+
+def test_growth_and_importance_are_drawn() -> None:
+    values = np.array([0.1, 0.3, 0.3])
+    drawn = growth_figure(Growth(np.arange(1, 4), values, values - 0.05, values + 0.05), "s", "n")
+    assert shade(drawn, (0, 114, 178)) > 1000
+    shares = {"accuracy": {"a": 0.9, "b": 0.1}, "front": {"b": 0.5, "a": 0.5}}
+    both, one = (importance_figure(s, "s", "n") for s in (shares, {"front": shares["front"]}))
+    assert shade(both, (213, 94, 0)) > shade(one, (213, 94, 0)) == 0
 
 
 def trace(*steps: tuple[float, float, float]) -> list[Progress]:

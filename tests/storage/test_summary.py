@@ -1,6 +1,5 @@
 """Rows to configurations: means, their uncertainty, and who may be on the front."""
 
-import csv
 import math
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from qpmstudy.config import flatten, with_values
-from storage.front import write_front
-from storage.layout import StudyFolder
 from storage.results import ResultTable, schema
 from storage.study import StudySpec, grid, parse_study
 from storage.study.space import settings
@@ -136,39 +132,6 @@ def test_a_row_belongs_to_what_the_ledger_chose(tmp_path: Path) -> None:
     assert belongs(row, spec, {"finetune.l1_fm": 1, "k": 5})
     assert not belongs(row, spec, {"finetune.l1_fm": 2, "k": 5})
     assert not belongs({**row, "evaluate.sid_k": 4}, spec, {"finetune.l1_fm": 1, "k": 5})
-
-
-def test_the_front_as_files(tmp_path: Path) -> None:
-    spec = study()
-    figures = {0: [(0.9, 0.2), (0.7, 0.4)], 1: [(0.7, 0.5), (0.5, 0.5)], 2: [(0.4, 0.1)]}
-    folder = StudyFolder(tmp_path / "s")
-    found = summarise(rows(tmp_path, spec, figures), spec)
-    picture, table = write_front(found, spec, folder)
-    assert (picture.name, table.name) == ("pareto.png", "pareto.csv")
-    with Image.open(picture) as image:
-        assert image.format == "PNG"
-        assert min(image.size) > 300
-    lines = list(csv.DictReader(table.read_text().splitlines()))
-    assert [line["trial"] for line in lines] == ["0", "1", "2"]
-    assert [line["on_front"] for line in lines] == ["True", "True", "False"]
-    assert float(lines[0]["accuracy"]) == pytest.approx(0.8)
-    assert float(lines[0]["accuracy_standard_error"]) == pytest.approx(0.1)
-    assert float(lines[1]["finetune.l1_fm"]) == 1
-    assert lines[2]["complete"] == "1"
-
-
-def test_a_picture_needs_two_objectives(tmp_path: Path) -> None:
-    spec = study(objectives={"accuracy": "max"})
-    found = summarise(rows(tmp_path, spec, {0: [(0.9, 0.2)] * 2}), spec)
-    assert [path.name for path in write_front(found, spec, StudyFolder(tmp_path))] == ["pareto.csv"]
-
-
-def test_an_empty_front_can_be_written(tmp_path: Path) -> None:
-    picture, table = write_front([], study(), StudyFolder(tmp_path))
-    assert picture.stat().st_size > 1000
-    header = table.read_text().splitlines()
-    assert len(header) == 1
-    assert header[0].startswith("trial,on_front,complete,failed,finetune.l1_fm,k,accuracy,")
 
 
 def test_between_bounds_the_first_seeds_are_enough_unless_one_failed(tmp_path: Path) -> None:

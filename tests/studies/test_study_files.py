@@ -16,6 +16,7 @@ CONFIGURATIONS = {
     "fig7.yaml": 4,
     "fig8.yaml": 9,
     "l1fm.yaml": 6,
+    "pareto.yaml": 40,
     "fig11.yaml": 9,
     "fig12.yaml": 4,
     "fig13.yaml": 6,
@@ -59,7 +60,8 @@ def test_a_file_begins_with_its_command_and_shrinks(path: Path) -> None:
 def test_every_table_and_figure_is_asked_at_both_sizes() -> None:
     papers = {path: load_study(path).table.paper for path in FILES}
     assert {papers[path] for path in OF_THE_PAPER} == set(TABLES)
-    assert {papers[path] for path in FILES if path not in OF_THE_PAPER} == set(TABLES)
+    ours = {papers[path] for path in FILES if path not in OF_THE_PAPER}
+    assert ours - {None} == set(TABLES)  # and questions that the paper does not ask
 
 
 @pytest.mark.parametrize("path", OF_THE_PAPER, ids=lambda path: path.stem)
