@@ -29,7 +29,7 @@ try:
     import onnxruntime
     import onnxscript  # noqa: F401  (torch's exporter needs it, and says so late)
 except ModuleNotFoundError:
-    onnx = onnxruntime = None
+    onnx = onnxruntime = None  # type: ignore[assignment]  # mypy knows no optional module
 
 OPSET = 20
 """The newest that ONNX Runtime 1.17, of early 2024, knows."""
@@ -81,6 +81,7 @@ def onnx_file(model: TokenModel, example: Float[Tensor, "1 T D"]) -> bytes:
         dynamo=True,
         verbose=False,
     )
+    assert program is not None, "with dynamo the exporter always returns a program"
     proto = program.model_proto
     _strip(proto)
     backbone = model.record["backbone"]
