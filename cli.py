@@ -6,8 +6,9 @@ import click
 
 from cluster.commands.cluster import cluster
 from cluster.commands.embed import embed
+from cluster.commands.infer import infer
 from cluster.commands.look import plan, show
-from cluster.commands.models import evaluate, infer
+from cluster.commands.models import evaluate, verify
 from cluster.commands.results import pareto, tensorboard
 from cluster.commands.select import select, show_license
 from cluster.commands.study import study
@@ -32,7 +33,7 @@ def main() -> None:
 
 for of_studies in (show, plan, pareto, tensorboard, cancel, gc):
     study.add_command(of_studies)
-for command in (study, embed, select, show_license, infer, evaluate, cluster):
+for command in (study, embed, select, show_license, infer, evaluate, verify, cluster):
     main.add_command(command)
 
 

@@ -3,12 +3,18 @@
 model.safetensors   adapter, head, and the scale of each feature's map
 model.json          configuration, classes, selection, certificate, metrics, backbone
 MODEL_CARD.md       the same in words
-SHA256SUMS          hashes of the three; `sha256sum -c SHA256SUMS` checks them too
+SHA256SUMS          hashes of all others; `sha256sum -c SHA256SUMS` checks them too
+
+and, where they were asked for or could be made:
+
+example.png, example.safetensors   an image and what the model said of it (example.py)
+model.onnx                         adapter and head for other programs (onnx_file.py)
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from jaxtyping import Float
@@ -21,15 +27,21 @@ from qpmstudy.backbones.opening import open_backbone
 from qpmstudy.classifier import Classifier
 from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.files import check_hashes, read_json, sha256, whole_directory, write_bytes, write_json
-from qpmstudy.inference import InterpretableModel
+from qpmstudy.inference import InterpretableModel, TokenModel
+from qpmstudy.stages.base import device
 
 SCHEMA_VERSION = 1
 CONTENT = ("model.safetensors", "model.json", "MODEL_CARD.md")
+EXTRAS = ("example.png", "example.safetensors", "model.onnx")
 REQUIRED = ("schema_version", "shape", "class_names", "selected", "backbone")
 
 
 def save_model(
-    folder: Path, tensors: Mapping[str, Tensor], record: Mapping[str, Any], card: str
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    record: Mapping[str, Any],
+    card: str,
+    extras: Mapping[str, bytes] = MappingProxyType({}),
 ) -> None:
     """Write a model folder, whole or not at all.
 
@@ -38,6 +50,7 @@ def save_model(
         tensors: `Classifier.tensors()` and "peak".
         record: content of model.json besides the schema version.
         card: the model card, Markdown.
+        extras: contents of those of `EXTRAS` that it has.
 
     Raises:
         ConfigError: the folder exists.
@@ -52,21 +65,18 @@ def save_model(
         write_bytes(temporary / "model.safetensors", save(contents))
         write_json(temporary / "model.json", {"schema_version": SCHEMA_VERSION, **record})
         write_bytes(temporary / "MODEL_CARD.md", card.encode())
-        sums = "".join(f"{sha256(temporary / name)}  {name}\n" for name in CONTENT)
+        for name, content in extras.items():
+            write_bytes(temporary / name, content)
+        names = (*CONTENT, *extras)
+        sums = "".join(f"{sha256(temporary / name)}  {name}\n" for name in names)
         write_bytes(temporary / "SHA256SUMS", sums.encode())
 
 
 @dataclass(frozen=True)
-class StoredModel:
-    """An exported model without its backbone: all that embeddings made before need.
-
-    F features.
-    """
+class StoredModel(TokenModel):
+    """An exported model without its backbone: all that embeddings made before need."""
 
     folder: Path
-    classifier: Classifier
-    peak: Float[Tensor, " F"]
-    record: Mapping[str, Any]  # model.json
 
     def check_weights(self, found: str, whose: str, remedy: str) -> None:
         """Raise unless `found`, a hash of weights that errors call `whose`, is the backbone's.
@@ -97,16 +107,42 @@ def read_model(folder: Path) -> StoredModel:
             f"{folder / 'model.json'} has schema version {record.get('schema_version')!r} and "
             f"lacks {missing}; this version reads {SCHEMA_VERSION}. Export the model again."
         )
-    try:
-        tensors: dict[str, Tensor] = load_file(folder / "model.safetensors")
-    except SafetensorError as error:
-        raise DataError(f"{folder / 'model.safetensors'} cannot be read: {error}.") from error
+    tensors = read_tensors(folder / "model.safetensors")
     classifier = Classifier.from_tensors(tensors, read_shape(record["shape"]))
-    return StoredModel(folder, classifier, tensors["peak"], record)
+    bare = token_model(classifier, tensors["peak"], record)
+    return StoredModel(**vars(bare), folder=folder)
 
 
-def load_model(folder: Path, weights: Path | None = None) -> InterpretableModel:
-    """Load an exported model with its backbone.
+def token_model(
+    classifier: Classifier, peak: Float[Tensor, " F"], record: Mapping[str, Any]
+) -> TokenModel:
+    """Return a classifier as a model whose names are those of a model.json."""
+    rows, columns = record["backbone"]["grid"]
+    return TokenModel(
+        classifier=classifier,
+        class_names=tuple(record["class_names"]),
+        grid=(rows, columns),
+        peak=peak,
+        selected=tuple(record["selected"]),
+        record=record,
+    )
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors in a file.
+
+    Raises:
+        DataError: it is no file of tensors.
+    """
+    try:
+        found: dict[str, Tensor] = load_file(path)
+    except SafetensorError as error:
+        raise DataError(f"{path} cannot be read: {error}.") from error
+    return found
+
+
+def load_model(folder: Path | str, weights: Path | None = None) -> InterpretableModel:
+    """Load an exported model with its backbone, on the GPU if there is one.
 
     `weights` is the backbone's checkpoint; None takes it from where it usually is.
 
@@ -114,7 +150,7 @@ def load_model(folder: Path, weights: Path | None = None) -> InterpretableModel:
         DataError: a file is missing or changed, or the backbone here has other weights.
         ConfigError: the backbone is not known here.
     """
-    return with_backbone(read_model(folder), weights)
+    return with_backbone(read_model(Path(folder)), weights)
 
 
 def with_backbone(model: StoredModel, weights: Path | None = None) -> InterpretableModel:
@@ -124,24 +160,16 @@ def with_backbone(model: StoredModel, weights: Path | None = None) -> Interpreta
         DataError: the weights are missing, damaged, or others than the model was trained on.
         ConfigError: the backbone is not known here.
     """
-    record = model.record
-    wanted = record["backbone"]
-    backbone = open_backbone(wanted["name"], weights)
+    backbone = open_backbone(model.record["backbone"]["name"], weights)
     model.check_weights(
         backbone.weight_hash,
         "the weights here",
         "Name the checkpoint it was trained on with --weights, or install the version it was "
         "exported with (see versions in model.json).",
     )
-    grid = wanted["grid"]
+    classifier = model.classifier.to(device())
     return InterpretableModel(
-        classifier=model.classifier,
-        backbone=backbone,
-        class_names=tuple(record["class_names"]),
-        grid=(grid[0], grid[1]),
-        peak=model.peak,
-        selected=tuple(record["selected"]),
-        record=record,
+        **vars(token_model(classifier, model.peak, model.record)), backbone=backbone
     )
 
 
@@ -155,9 +183,15 @@ def _sums(folder: Path) -> dict[str, str]:
     sums = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         digest, _, name = line.partition("  ")
-        if name not in CONTENT:
+        if name not in (*CONTENT, *EXTRAS):
             raise DataError(f"{path} is damaged: it names {name!r}, which no model has.")
         sums[name] = digest
-    if set(sums) != set(CONTENT):
+    if not set(CONTENT) <= set(sums):
         raise DataError(f"{path} is damaged: it must list {', '.join(CONTENT)}.")
+    for name in EXTRAS:
+        if name not in sums and (folder / name).exists():
+            raise DataError(
+                f"{path} is damaged: {folder / name} is there, but not in it. Take that file "
+                "away, or export the model again."
+            )
     return sums

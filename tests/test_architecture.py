@@ -15,6 +15,8 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
+OPTIONAL = {"highspy", "onnx", "onnxruntime", "onnxscript"}
+"""Packages of extras: whoever asks for what needs them is told."""
 LAYERS = ("cli", "cluster", "storage", "qpmstudy")  # each may import those after it
 SCIENCE = (
     "torch",
@@ -34,7 +36,10 @@ FORBIDDEN = {
     "qpmstudy": {*NOT_SCIENCE, "yaml"},
     "storage": {"ray", "optuna", "click", "rich", "tensorboard"},
 }
-COMMANDS = ("options", "study", "look", "upkeep", "embed", "select", "models", "results", "cluster")
+COMMANDS = (
+    *("options", "study", "look", "upkeep", "embed", "select", "models", "infer", "results"),
+    "cluster",
+)
 AT_HOME = {
     "gurobipy": {"qpmstudy/selection/gurobi.py", "qpmstudy/selection/gurobi_environment.py"},
     "highspy": {"qpmstudy/selection/highs.py"},
@@ -42,6 +47,7 @@ AT_HOME = {
     "huggingface_hub": {"qpmstudy/backbones/hub.py"},
     "click": {"cli.py", *(f"cluster/commands/{name}.py" for name in COMMANDS)},
     "fsspec": {"storage/places.py"},
+    **{name: {"qpmstudy/onnx_file.py"} for name in ("onnx", "onnxruntime", "onnxscript")},
 }
 """Packages that only these files import: what needs none of them runs without them."""
 
@@ -102,7 +108,7 @@ def test_nothing_but_the_command_line_knows_the_commands() -> None:
 def test_every_dependency_is_declared() -> None:
     """What the code imports and what an installation brings are the same packages."""
     own = {*sys.stdlib_module_names, *LAYERS}
-    used = set().union(*(imported(path) for _, path in sources())) - own - {"highspy"}
+    used = set().union(*(imported(path) for _, path in sources())) - own - OPTIONAL
     providers = metadata.packages_distributions()
     declared = {Requirement(line).name for line in pyproject()["project"]["dependencies"]}
     for package in used:
@@ -120,6 +126,17 @@ def test_the_linter_checks_the_same_rules() -> None:
         if contract["type"] == "forbidden":
             (source,) = contract["source_modules"]
             assert set(contract["forbidden_modules"]) == FORBIDDEN[source]
+
+
+def test_importing_the_science_is_light() -> None:
+    """`from qpmstudy import load` is what brings torch, not `import qpmstudy`."""
+    program = (
+        "import qpmstudy, sys; print(qpmstudy.__version__, *{'torch', 'numpy'} & {*sys.modules})"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == ["0.1.0"]
 
 
 @pytest.mark.slow
@@ -185,6 +202,8 @@ def test_the_science_runs_without_the_rest(tmp_path: Path) -> None:
         "import qpmstudy.pipeline, qpmstudy.report, qpmstudy.plots, qpmstudy.pareto\n"
         "from qpmstudy.backbones import open_backbone\n"
         "from qpmstudy.selection import SOLVERS\n"
+        "import qpmstudy.predicting, qpmstudy.verification, qpmstudy.onnx_file\n"
+        "assert qpmstudy.load is qpmstudy.exported.load_model\n"
         "open_backbone('patch-descriptor'), SOLVERS.get('lagrangian'), SOLVERS.get('gurobi')\n"
         "ours = {name.partition('.')[0] for name in sys.modules}\n"
         "assert not ours & {*rest, 'storage', 'cluster'}\n"

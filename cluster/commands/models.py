@@ -1,4 +1,4 @@
-"""qpmstudy infer and evaluate: what an exported model says, and how good it is."""
+"""qpmstudy evaluate and verify: how good an exported model is, and whether it is still that."""
 
 from __future__ import annotations
 
@@ -21,34 +21,19 @@ from cluster.commands.options import (
 
 @click.command()
 @click.argument("model", type=FOLDER)
-@click.argument("images", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("--explain", type=FOLDER, help="Write overlays of the used features here.")
 @click.option("--weights", type=FILE, help="Checkpoint of the model's backbone (QPMSTUDY_WEIGHTS).")
-@click.option("--top", type=click.IntRange(min=1), default=3, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, all classes.")
 @told
-def infer(
-    model: Path,
-    images: tuple[Path, ...],
-    explain: Path | None,
-    weights: Path | None,
-    top: int,
-    as_json: bool,
-) -> None:
-    """Classify IMAGES with an exported MODEL, and show why.
+def verify(model: Path, weights: Path | None) -> None:
+    """Check that an exported MODEL is whole and still says what it said.
 
-    Prints the most probable classes of each image with the features behind the best one: their
-    contributions add up to its logit. With --explain, overlays show where each feature fires.
+    Every file has its checksum, the backbone its weights, and the example that the model keeps
+    gets the logits that the study measured. ONNX, if it is there, says the same as torch.
     """
-    from qpmstudy.report import infer_images, prediction_json, prediction_text
+    from qpmstudy.verification import verify_model
 
-    for path, prediction, loaded, written in infer_images(model, images, explain, weights):
-        if as_json:
-            click.echo(json.dumps(prediction_json(path, prediction, loaded)))
-        else:
-            click.echo(prediction_text(path, prediction, loaded, top))
-            for file in written:
-                click.echo(f"  wrote {file}")
+    for line in verify_model(model, weights):
+        click.echo(line)
+    click.echo(f"{model} is as it was exported.")
 
 
 @click.command()

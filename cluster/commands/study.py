@@ -128,18 +128,27 @@ def table(name: str, root: Path) -> None:
 @click.argument("name")
 @root_option
 @click.option("--out", type=FOLDER, default=Path("models"), show_default=True)
-@click.option("--trial", "trials", type=int, multiple=True, help="Export this trial instead.")
+@click.option(
+    "--pick",
+    "picks",
+    multiple=True,
+    default=("front",),
+    show_default=True,
+    metavar="PICK",
+    help="knee, best:METRIC, front, or the number of a trial; may be given several times.",
+)
+@click.option("--onnx", is_flag=True, help="Write adapter and head as model.onnx, too.")
 @told
-def export(name: str, root: Path, out: Path, trials: tuple[int, ...]) -> None:
-    """Export a model of each configuration on the front of the study NAME.
+def export(name: str, root: Path, out: Path, picks: tuple[str, ...], onnx: bool) -> None:
+    """Export models of the study NAME: of each configuration on the front, or of those picked.
 
-    Of a configuration's seeds the best in the first objective is taken, on the split the study
-    searches on. A model is a folder with weights, model.json, a model card and checksums.
+    Of a configuration's seeds the best is taken, on the split the study searches on. A model is a
+    folder with weights, model.json, a model card, an example and checksums; `verify` checks it.
     """
     from storage.export import export_study
     from storage.spec_file import stored_spec
 
     storage = storage_root(root)
     spec = stored_spec(storage.existing_study(name))
-    for path in export_study(storage, spec, out, trials):
+    for path in export_study(storage, spec, out, picks, onnx):
         click.echo(path)

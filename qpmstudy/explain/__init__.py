@@ -1,7 +1,9 @@
 """Explanations as pictures.
 
 overlays.py   drawing feature maps over an image
+drawing.py    one image and where a model's features fire in it
 local.py      the explanation of one prediction, as files
+contrast.py   why one class and not another
 sheet.py      one picture of several explained images, for TensorBoard
 """
 

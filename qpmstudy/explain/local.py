@@ -1,23 +1,30 @@
 """The explanation of one prediction (paper Fig. 1): each used feature, and all together."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 from PIL import Image
 
 from qpmstudy.explain.captions import Tile, sheet
-from qpmstudy.explain.overlays import colour, heat, seen_picture, tinted
+from qpmstudy.explain.contrast import contrast_facts, contrast_sheet
+from qpmstudy.explain.drawing import Drawing, in_rows
+from qpmstudy.explain.overlays import Colour, colour
 from qpmstudy.files import write_json
-from qpmstudy.inference import InterpretableModel, Prediction
+from qpmstudy.inference import Prediction, TokenModel
 
-SIDE = 448
-TILE_SIDE = 300
 TILES_A_ROW = 4
+SMALL_SIDE, SMALL_A_ROW, MOST_SMALL = 150, 8, 64
+UNUSED: Colour = (255, 255, 255)
+"""Of features that the predicted class does not use."""
 
 
 def write_explanation(
-    model: InterpretableModel, image: Image.Image, prediction: Prediction, folder: Path
+    model: TokenModel,
+    image: Image.Image,
+    prediction: Prediction,
+    folder: Path,
+    against: int | None = None,
 ) -> list[Path]:
     """Write the overlays of the predicted class's features, and the numbers behind them.
 
@@ -26,45 +33,77 @@ def write_explanation(
         image: upright RGB.
         prediction: what it said.
         folder: made if it is not there; files of the same names are replaced.
+        against: another class, to be contrasted with the predicted one.
 
     Returns:
         The files: "combined.png" (every used feature in its colour), "overview.png" (image,
-        combined and features side by side, captioned), "feature-<number>.png" for each used
-        feature, and "explanation.json", whose bias and contributions add up to the logit.
+        combined and features side by side, captioned), "features.png" (where each feature of the
+        model fires, whichever class uses it), "feature-<number>.png" for each used feature,
+        "contrast.png" against the other class, and "explanation.json", whose bias and
+        contributions add up to the logit.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    drawing = Drawing(model, image, prediction)
     label = prediction.top(1)[0]
     used = prediction.used(label)
-    preprocessing = model.backbone.preprocessing
-    picture = seen_picture(image, preprocessing, SIDE)
-    maps = prediction.feature_maps.numpy()
-    heats = [heat(maps[:, f], model.grid, float(model.peak[f]), SIDE) for f in used]
-    colours = [colour(position) for position in range(len(used))]
-    combined = tinted(picture, heats, colours)
-    written = [folder / "combined.png", folder / "overview.png", folder / "explanation.json"]
-    Image.fromarray(combined).save(written[0])
-    name, share = model.class_names[label], float(prediction.probabilities[label])
-    logit = float(prediction.logits[label])
+    colours = {feature: colour(position) for position, feature in enumerate(used)}
+    pictures = {
+        "combined.png": Image.fromarray(drawing.painted(used, list(colours.values()))),
+        "overview.png": sheet(in_rows(_overview(drawing, label, colours), TILES_A_ROW)),
+        "features.png": sheet(in_rows(_all_features(drawing, colours), SMALL_A_ROW)),
+    }
+    for feature, its_colour in colours.items():
+        overlay = Image.fromarray(drawing.painted([feature], [its_colour]))
+        pictures[f"feature-{model.selected[feature]}.png"] = overlay
+    facts = _facts(drawing, label, colours)
+    if against is not None:
+        pictures["contrast.png"] = contrast_sheet(drawing, label, against)
+        facts["against"] = contrast_facts(model, prediction, label, against)
+    for name, picture in pictures.items():
+        picture.save(folder / name)
+    write_json(folder / "explanation.json", facts)
+    return [*(folder / name for name in pictures), folder / "explanation.json"]
+
+
+def _overview(drawing: Drawing, label: int, colours: dict[int, Colour]) -> list[Tile]:
+    model, prediction = drawing.model, drawing.prediction
+    share, logit = prediction.probabilities[label], prediction.logits[label]
+    words = f"probability {share:.2f}, logit {logit:.2f}"
     tiles = [
-        Tile(_small(picture), "input"),
-        Tile(
-            _small(combined), name, f"probability {share:.2f}, logit {prediction.logits[label]:.2f}"
-        ),
+        drawing.input(),
+        drawing.tile(list(colours), list(colours.values()), model.class_names[label], words),
     ]
-    facts = []
-    for feature, its_heat, its_colour in zip(used, heats, colours, strict=True):
-        overlay = tinted(picture, [its_heat], [its_colour])
-        number = model.selected[feature]
-        written.append(folder / f"feature-{number}.png")
-        Image.fromarray(overlay).save(written[-1])
-        contribution = float(prediction.contributions[label, feature])
-        subtitle = f"contributes {contribution:+.2f}"
-        tiles.append(Tile(_small(overlay), f"feature {number}", subtitle, its_colour))
-        peak = np.unravel_index(int(maps[:, feature].argmax()), model.grid)
-        facts.append(
+    for feature, its_colour in colours.items():
+        said = f"contributes {prediction.contributions[label, feature]:+.2f}"
+        tiles.append(drawing.feature_tile(feature, its_colour, said))
+    return tiles
+
+
+def _all_features(drawing: Drawing, colours: dict[int, Colour]) -> list[Tile]:
+    """Return a small tile for each feature, strongest first: no class has a part in it."""
+    strength = drawing.strength
+    order = np.argsort(-strength, kind="stable")[:MOST_SMALL].tolist()
+    return [
+        drawing.feature_tile(
+            feature,
+            colours.get(feature, UNUSED),
+            f"{strength[feature]:.2f} of its peak",
+            SMALL_SIDE,
+        )
+        for feature in order
+    ]
+
+
+def _facts(drawing: Drawing, label: int, colours: dict[int, Colour]) -> dict[str, Any]:
+    model, prediction = drawing.model, drawing.prediction
+    features = []
+    for feature, its_colour in colours.items():
+        peak = np.unravel_index(int(prediction.feature_maps[:, feature].argmax()), model.grid)
+        features.append(
             {
-                "feature": number,
-                "contribution": contribution,
+                "feature": model.selected[feature],
+                "contribution": float(prediction.contributions[label, feature]),
+                "strength": float(drawing.strength[feature]),
                 "colour": "#{:02x}{:02x}{:02x}".format(*its_colour),
                 "classes": [
                     model.class_names[c]
@@ -73,21 +112,10 @@ def write_explanation(
                 "strongest_patch": [int(peak[0]), int(peak[1])],
             }
         )
-    rows = [tiles[start : start + TILES_A_ROW] for start in range(0, len(tiles), TILES_A_ROW)]
-    sheet(rows).save(written[1])
-    write_json(
-        written[2],
-        {
-            "class": name,
-            "probability": share,
-            "logit": logit,
-            "bias": float(prediction.bias[label]),
-            "features": facts,
-        },
-    )
-    return written
-
-
-def _small(picture: UInt8[np.ndarray, "S S 3"]) -> UInt8[np.ndarray, "T T 3"]:
-    image = Image.fromarray(picture).resize((TILE_SIDE, TILE_SIDE), Image.Resampling.BOX)
-    return np.asarray(image)
+    return {
+        "class": model.class_names[label],
+        "probability": float(prediction.probabilities[label]),
+        "logit": float(prediction.logits[label]),
+        "bias": float(prediction.bias[label]),
+        "features": features,
+    }

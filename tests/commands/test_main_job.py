@@ -195,14 +195,17 @@ def test_inference_equals_evaluation_and_explains(finished: Finished) -> None:
     chosen = [0, len(positions) // 2, len(positions) - 1]
     paths = [folder / names[int(positions[i])] for i in chosen]
     explained = finished.models.parent / "explained"
-    result = run("infer", model, *paths, "--json")
+    result = run("infer", model, *paths, "--format", "json", "--top", 999)
     assert result.code == 0, result.err
     for i, line in zip(chosen, result.out.splitlines(), strict=True):
-        said = torch.tensor(list(json.loads(line)["probabilities"].values()))
+        top = {one["class"]: one for one in json.loads(line)["top"]}
+        said = torch.tensor([top[name]["probability"] for name in record["class_names"]])
         expected = evaluated.tensors["logits.test"][i].softmax(0)
         assert torch.allclose(said, expected, atol=1e-5, rtol=0)
-        answer = json.loads(line)
-        assert sum(answer["contributions"].values()) == pytest.approx(answer["logit"], abs=1e-4)
+        for one in top.values():
+            total = sum(one["contributions"].values())
+            assert total == pytest.approx(one["logit"], rel=1e-5, abs=1e-5)
+    assert run("verify", model).code == 0
     result = run("infer", model, paths[0], "--explain", explained)
     assert result.code == 0, result.err
     features = sorted(explained.glob("feature-*.png"))

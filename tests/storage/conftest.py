@@ -24,6 +24,7 @@ from qpmstudy.stage_graph import stage_keys
 from qpmstudy.stages import StageOutput
 from storage import extraction, new_store
 from storage.embeddings import EmbeddingStore, open_store
+from storage.export import export_study
 from storage.layout import StorageRoot
 from storage.results import schema
 from storage.rows import stage_columns
@@ -122,6 +123,20 @@ def run_here() -> Callable[[StudySpec, StorageRoot], Finished]:
 def finished(birds_root: StorageRoot) -> Finished:
     """Every stage and row of a study of two configurations and two seeds."""
     return finish(parse_study(STUDY, "tiny.yaml"), birds_root)
+
+
+@pytest.fixture(scope="session")
+def model(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of that study, with everything that an export can have; not to be changed."""
+    out = tmp_path_factory.mktemp("models")
+    (path,) = export_study(finished.root, finished.spec, out, ("1",), onnx=True)
+    return path
+
+
+@pytest.fixture
+def model_copy(model: Path, tmp_path: Path) -> Path:
+    """The same, to be damaged at will."""
+    return Path(shutil.copytree(model, tmp_path / model.name))
 
 
 @pytest.fixture(scope="session")

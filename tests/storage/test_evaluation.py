@@ -12,7 +12,7 @@ from command import here, refused
 from qpmstudy.columns import SPLIT_METRICS, TRAINING_METRICS
 from qpmstudy.datasets import ImageDataset
 from qpmstudy.errors import ConfigError, DataError
-from qpmstudy.exported import CONTENT
+from qpmstudy.exported import CONTENT, EXTRAS
 from qpmstudy.files import sha256
 from storage import token_streams
 from storage.evaluation import Evaluation, evaluate_images, evaluate_stored
@@ -39,7 +39,8 @@ def changed(model: Path, folder: Path, **changes: Any) -> Path:
     shutil.copytree(model, copy)
     record = {k: v for k, v in (record_of(model) | changes).items() if v is not None}
     (copy / "model.json").write_text(json.dumps(record))
-    lines = [f"{sha256(copy / name)}  {name}\n" for name in CONTENT]
+    files = [name for name in (*CONTENT, *EXTRAS) if (copy / name).exists()]
+    lines = [f"{sha256(copy / name)}  {name}\n" for name in files]
     (copy / "SHA256SUMS").write_text("".join(lines))
     return copy
 

@@ -11,7 +11,8 @@ from qpmstudy.backbones.patch_descriptor import PatchDescriptor
 from qpmstudy.datasets import ImageDataset
 from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.exported import CONTENT, load_model
-from storage.export import _selection, export_study
+from storage.export import export_study
+from storage.model_card import _selection
 from storage.results import schema
 from storage.study import parse_study
 from storage.summary import summarise
@@ -53,12 +54,12 @@ def test_the_best_seed_does_not_depend_on_test(own_copy: Any, tmp_path: Path) ->
         seed = row["seed"]
         changed = row | {"accuracy": 0.9 - 0.1 * seed, "test_accuracy": 0.1 + 0.5 * seed}
         table.commit(changed, schema(("test", "shift")))
-    (path,) = export_study(own_copy.root, own_copy.spec, tmp_path / "validation", (0,))
+    (path,) = export_study(own_copy.root, own_copy.spec, tmp_path / "validation", ("0",))
     assert path.name == "tiny-trial0-seed0"
     minimised = parse_study(
         own_copy.spec.canonical() | {"objectives": {"accuracy": "min", "sid": "max"}}, "x"
     )
-    (path,) = export_study(own_copy.root, minimised, tmp_path / "minimised", (0,))
+    (path,) = export_study(own_copy.root, minimised, tmp_path / "minimised", ("0",))
     assert path.name == "tiny-trial0-seed1"
 
 
@@ -89,7 +90,7 @@ def test_a_model_without_a_certificate(
     unproven: Any, birds: ImageDataset, tmp_path: Path, trial: int
 ) -> None:
     """SLDD and Q-SENN: real weights and a bias, which survive the way from study to image."""
-    (path,) = export_study(unproven.root, unproven.spec, tmp_path / "out", (trial,))
+    (path,) = export_study(unproven.root, unproven.spec, tmp_path / "out", (str(trial),))
     record = json.loads((path / "model.json").read_text())
     method, title = (("sldd", "SLDD-Model"), ("qsenn", "Q-SENN"))[trial]
     assert record["certificate"] is None
@@ -154,19 +155,27 @@ def test_the_card_says_what_it_is_worth(models: list[Path]) -> None:
     assert "no figure is comparable with CUB" in card
     for split in ("validation", "test", "shift"):
         figures = record["metrics"][split]
-        assert f"| {split} | {figures['accuracy']:.3f} |" in card
+        low, high = record["intervals"][split]["accuracy"]
+        assert low < figures["accuracy"] < high
+        cell = f"{figures['accuracy']:.3f} [{low:.3f}, {high:.3f}]"
+        assert f"| {split} | {record['images'][split]} | {cell} |" in card
+    assert f"| accuracy | 2 | {record['over_seeds']['accuracy']['value']:.3f} [" in card
+    for heading in ("Data", "What it is worth", "Selection", "Use", "Limits", "Making it again"):
+        assert f"\n## {heading}" in card
+    assert "## Limits\n\n- It knows 4 classes and nothing else" in card
+    assert record["example"]["image"] in card
 
 
 def test_the_card_of_the_papers_protocol_warns(own_copy: Any, tmp_path: Path) -> None:
     paper = own_copy.spec.model_copy(update={"protocol": "paper"})
-    (path,) = export_study(own_copy.root, paper, tmp_path / "out", (0,))
+    (path,) = export_study(own_copy.root, paper, tmp_path / "out", ("0",))
     card = (path / "MODEL_CARD.md").read_text()
     assert "chosen on the test split (protocol: paper), so its test figures are optimistic" in card
 
 
 @pytest.mark.parametrize("file", [*CONTENT, SUMS])
 def test_a_changed_byte_is_refused(own_copy: Any, tmp_path: Path, file: str) -> None:
-    (folder,) = export_study(own_copy.root, own_copy.spec, tmp_path / "out", (0,))
+    (folder,) = export_study(own_copy.root, own_copy.spec, tmp_path / "out", ("0",))
     path = folder / file
     whole = path.read_bytes()
     for position in range(0, len(whole), max(1, len(whole) // 40)):
@@ -200,7 +209,7 @@ def test_an_existing_folder_is_not_overwritten(own_copy: Any, tmp_path: Path) ->
     for row in rows(own_copy):
         (tmp_path / "out" / f"tiny-trial1-seed{row['seed']}").mkdir(parents=True, exist_ok=True)
     with pytest.raises(ConfigError, match=r"tiny-trial1-seed\d exists already.*another --out"):
-        export_study(own_copy.root, own_copy.spec, tmp_path / "out", (0, 1))
+        export_study(own_copy.root, own_copy.spec, tmp_path / "out", ("0", "1"))
     assert list(taken.iterdir()) == []
     assert {path.name[:11] for path in (tmp_path / "out").iterdir()} == {"tiny-trial1"}
 
@@ -211,17 +220,17 @@ def test_a_damaged_stage_leaves_no_model_at_all(own_copy: Any, tmp_path: Path) -
             path = own_copy.root.artifacts.path("evaluate", row["key.evaluate"])
             (path / "facts.json").write_text("{}")
     with pytest.raises(DataError, match=r"facts.json is damaged"):
-        export_study(own_copy.root, own_copy.spec, tmp_path / "out", (0, 1))
+        export_study(own_copy.root, own_copy.spec, tmp_path / "out", ("0", "1"))
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_trial_named_twice_is_exported_once(own_copy: Any, tmp_path: Path) -> None:
-    assert len(export_study(own_copy.root, own_copy.spec, tmp_path / "out", (1, 1))) == 1
+    assert len(export_study(own_copy.root, own_copy.spec, tmp_path / "out", ("1", "1"))) == 1
 
 
 def test_trials_that_are_not_there(finished: Any, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"Trial 7 of 'tiny' has no complete run.*one: 0, 1\."):
-        export_study(finished.root, finished.spec, tmp_path, (7,))
+        export_study(finished.root, finished.spec, tmp_path, ("7",))
 
 
 def test_a_study_without_a_front(own_copy: Any, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_model_finds_its_backbone_and_sees_what_it_was_trained_on(
         "preprocessing": light.preprocessing,
     }
     image = data / "images" / light.ids[-1]
-    infer = ("infer", model, image, "--json")
+    infer = ("infer", model, image, "--format", "json")
 
     # no weights: the official file is named; a folder or the file itself will do
     assert cli(*infer).exit_code == 1
@@ -82,8 +82,8 @@ def test_a_model_finds_its_backbone_and_sees_what_it_was_trained_on(
     monkeypatch.setenv("QPMSTUDY_WEIGHTS", str(weights))
     found = cli(*infer, "--explain", tmp_path / "out")
     assert found.exit_code == 0, found.output
-    said = json.loads(named.output)
-    assert json.loads(found.output) == said
+    said = json.loads(named.stdout)
+    assert json.loads(found.stdout) == said
     assert list((tmp_path / "out").iterdir())
 
     # the logits are the evaluate stage's own, of every image: embedded one by one, as here
@@ -96,7 +96,9 @@ def test_a_model_finds_its_backbone_and_sees_what_it_was_trained_on(
             prediction = loaded.predict(read_rgb(data / "images" / light.ids[position]))
             assert (prediction.logits - logits).abs().max() <= 1e-5 * logits.abs().max()
     assert light.ids[-1] == light.ids[evaluated.tensors["index.test"][-1]]
-    assert said["logit"] == pytest.approx(evaluated.tensors["logits.test"][-1].max().item())
+    assert said["top"][0]["logit"] == pytest.approx(
+        evaluated.tensors["logits.test"][-1].max().item()
+    )
 
     # so are its figures, from the store and from the images
     evaluate = ("evaluate", model, "--root", runs, "--json")
@@ -115,11 +117,18 @@ def test_a_model_finds_its_backbone_and_sees_what_it_was_trained_on(
         tall = picture.resize((300, 900))
     assert loaded.predict(tall).feature_maps.shape == (16, 5)
 
+    verified = cli("verify", model)
+    assert verified.exit_code == 0, verified.output
+    assert "whole model: logits of the example's picture within" in verified.output
+
     # other weights of the same layout are refused
     torch.save(PUBLISHED[MODEL].random(seed=1), weights / FILE)
     other = cli(*infer)
     assert other.exit_code == 1
     assert "its predictions would be meaningless. Name the checkpoint" in other.output
+    for refused in (cli("verify", model), cli("verify", model, "--weights", weights / FILE)):
+        assert refused.exit_code == 1
+        assert "but the weights here are" in refused.output
     with pytest.raises(DataError, match="but the weights here are"):
         load_model(model, weights / FILE)
     assert "but the weights here are" in cli(*evaluate, "--data", data).output

@@ -72,7 +72,7 @@ def test_a_study_with_dense_models_is_summarised_and_tabled(inputs: Any) -> None
 def test_other_inputs_survive_the_way_to_an_image(
     inputs: Any, birds: ImageDataset, tmp_path: Path, trial: int
 ) -> None:
-    (path,) = export_study(inputs.root, inputs.spec, tmp_path / "out", (trial,))
+    (path,) = export_study(inputs.root, inputs.spec, tmp_path / "out", (str(trial),))
     model = load_model(path)
     assert model.classifier.adapter.reads_cls
     row = rows(inputs)[trial]
@@ -87,7 +87,7 @@ def test_other_inputs_survive_the_way_to_an_image(
 def test_a_dense_model_is_not_exported(inputs: Any, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(ConfigError, match=r"Trial 0, 1 of 'inputs'.*no explanation to export\.$"):
-        export_study(inputs.root, inputs.spec, out, (0, 1))
-    with pytest.raises(ConfigError, match=r"Trial 1 .*Export the others: --trial 2 --trial 4$"):
-        export_study(inputs.root, inputs.spec, out, (2, 1, 4))
+        export_study(inputs.root, inputs.spec, out, ("0", "1"))
+    with pytest.raises(ConfigError, match=r"Trial 1 .*Export the others: --pick 2 --pick 4$"):
+        export_study(inputs.root, inputs.spec, out, ("2", "1", "4"))
     assert not out.exists()

@@ -58,7 +58,7 @@ def test_from_pictures_to_a_prediction(
         for name in ("accuracy", "plausibility", "test_accuracy", "dead_features"):
             assert row[name] is not None, name
 
-    (path,) = export_study(study.root, study.spec, tmp_path / "out", (0,))
+    (path,) = export_study(study.root, study.spec, tmp_path / "out", ("0",))
     record = json.loads((path / "model.json").read_text())
     assert record["shape"] == {"kind": "resnet50", "features": 5}
     assert "a ResNet-50 trained end to end on `pixels-112`" in (path / "MODEL_CARD.md").read_text()

@@ -11,7 +11,8 @@ from PIL import Image
 
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.explain import overlay_sheet, write_explanation
-from qpmstudy.explain.local import SIDE
+from qpmstudy.explain.contrast import contrast
+from qpmstudy.explain.drawing import SIDE, Drawing
 from qpmstudy.explain.overlays import colour
 from qpmstudy.explain.sheet import SIDE as TILE
 from qpmstudy.inference import InterpretableModel
@@ -28,6 +29,7 @@ def test_an_explanation_is_files_that_add_up(
     assert {path.name for path in written} == {
         "combined.png",
         "overview.png",
+        "features.png",
         "explanation.json",
         *(f"feature-{number}.png" for number in numbers),
     }
@@ -36,7 +38,8 @@ def test_an_explanation_is_files_that_add_up(
         if path.suffix == ".png":
             with Image.open(path) as image:
                 assert image.mode == "RGB"
-                assert path.name == "overview.png" or image.size == (SIDE, SIDE)
+                sheets = ("overview.png", "features.png")
+                assert path.name in sheets or image.size == (SIDE, SIDE)
     facts = json.loads((tmp_path / "out" / "explanation.json").read_text())
     assert facts["class"] == small_model.class_names[label]
     assert facts["logit"] == pytest.approx(float(prediction.logits[label]))
@@ -68,7 +71,9 @@ def test_a_class_without_features_is_explained_by_its_bias(
     prediction = biased_model.predict(picture)
     idle = replace(prediction, probabilities=torch.tensor([0.1, 0.8, 0.1]))
     written = write_explanation(biased_model, picture, idle, tmp_path)
-    assert {path.name for path in written} == {"combined.png", "overview.png", "explanation.json"}
+    assert {path.name for path in written} == {
+        *("combined.png", "overview.png", "features.png", "explanation.json")
+    }
     facts = json.loads((tmp_path / "explanation.json").read_text())
     assert facts["features"] == []
     assert facts["logit"] == facts["bias"] == 1.5
@@ -82,6 +87,37 @@ def test_writing_again_replaces(
     contents = {path: path.read_bytes() for path in first}
     assert write_explanation(small_model, picture, prediction, tmp_path) == first
     assert {path: path.read_bytes() for path in first} == contents
+
+
+def test_a_contrast_has_a_row_for_each_side(
+    small_model: InterpretableModel, picture: Image.Image, tmp_path: Path
+) -> None:
+    """owl and gull share nothing, owl and wren one feature of two."""
+    prediction = small_model.predict(picture)
+    heights = []
+    for label, other, shared in ((0, 2, 0), (0, 1, 1)):
+        found = contrast(prediction, label, other)
+        assert (len(found.both), len(found.only_label)) == (shared, 2 - shared)
+        assert set(found.only_label) | set(found.both) == set(prediction.used(label))
+        assert set(found.only_other) | set(found.both) == set(prediction.used(other))
+        said = replace(prediction, probabilities=torch.eye(3)[label])
+        written = write_explanation(small_model, picture, said, tmp_path, against=other)
+        assert tmp_path / "contrast.png" in written
+        with Image.open(tmp_path / "contrast.png") as image:
+            heights.append(image.height)
+        facts = json.loads((tmp_path / "explanation.json").read_text())["against"]
+        assert facts["class"] == small_model.class_names[other]
+    assert heights[1] > heights[0]  # a row more: what both use
+
+
+def test_features_are_drawn_whichever_class_uses_them(
+    small_model: InterpretableModel, picture: Image.Image
+) -> None:
+    prediction = small_model.predict(picture)
+    drawing = Drawing(small_model, picture, prediction)
+    assert drawing.strength.shape == (4,)
+    expected = prediction.feature_maps.amax(0) / small_model.peak
+    np.testing.assert_allclose(drawing.strength, expected.numpy())
 
 
 def test_a_sheet_has_a_row_an_image(

@@ -1,0 +1,112 @@
+"""Which configurations of a study to export: "knee", "best:METRIC", "front", or a trial."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qpmstudy.datasets.base import SPLITS
+from qpmstudy.errors import ConfigError, DataError
+from qpmstudy.pareto import knee_point
+from storage.results import Row
+from storage.study import StudySpec
+from storage.summary import Configuration, summarise
+
+PICKS = "knee, best:METRIC, front, or the number of a trial"
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A configuration to export, by what its best seed is found, and why it was taken."""
+
+    trial: int
+    metric: str
+    direction: str
+    why: str
+
+
+def picked(rows: Sequence[Row], spec: StudySpec, picks: Sequence[str]) -> list[Pick]:
+    """Return the configurations that `picks` mean, each once, in their order.
+
+    Args:
+        rows: all rows of the study.
+        spec: the study.
+        picks: as `PICKS` says; "best:METRIC:min" takes the smallest. Without a direction a metric
+            has its objective's, or else "max".
+
+    Raises:
+        ConfigError: a pick means nothing here, or would choose by held-out images.
+        DataError: no configuration has all its seeds yet.
+    """
+    found: dict[int, Pick] = {}
+    for pick in picks:
+        for one in _meant(rows, spec, pick):
+            found.setdefault(one.trial, one)
+    return list(found.values())
+
+
+def _meant(rows: Sequence[Row], spec: StudySpec, pick: str) -> list[Pick]:
+    metric, direction = next(iter(spec.objectives.items()))
+    if pick.isdecimal():
+        return [Pick(int(pick), metric, direction, "asked for by its number")]
+    configurations = [c for c in summarise(rows, spec) if _finished(c, spec)]
+    if not configurations:
+        raise DataError(
+            f"The study {spec.name!r} has no configuration with all {spec.seeds} seeds complete "
+            f"yet. See: python cli.py study status {spec.name}"
+        )
+    if pick == "front":
+        why = f"on the front of {' and '.join(spec.objectives)}"
+        return [Pick(c.trial, metric, direction, why) for c in configurations if c.on_front]
+    if pick == "knee":
+        return [Pick(_knee(configurations, spec), metric, direction, "the knee of the front")]
+    if pick.startswith("best:"):
+        return [_best(configurations, spec, pick.removeprefix("best:"))]
+    raise ConfigError(f"--pick takes {PICKS}, not {pick!r}.")
+
+
+def _finished(configuration: Configuration, spec: StudySpec) -> bool:
+    return configuration.complete >= spec.seeds.min and not configuration.failed
+
+
+def _knee(configurations: Sequence[Configuration], spec: StudySpec) -> int:
+    points = np.array(
+        [[c.estimates[name].mean for name in spec.objectives] for c in configurations]
+    )
+    front = np.array([c.on_front for c in configurations])
+    knee = knee_point(points, [way == "max" for way in spec.objectives.values()], front)
+    if knee is None:
+        trials = " ".join(f"--pick {c.trial}" for c in configurations if c.on_front)
+        raise ConfigError(
+            f"The front of {spec.name!r} has no knee: it has too few points, or is straight or "
+            f"hollow, so that no point trades better than others. Choose yourself: {trials}"
+        )
+    return configurations[knee].trial
+
+
+def _best(configurations: Sequence[Configuration], spec: StudySpec, wanted: str) -> Pick:
+    metric, _, direction = wanted.partition(":")
+    direction = direction or spec.objectives.get(metric, "max")
+    known = sorted(configurations[0].estimates)
+    if metric not in known:
+        raise ConfigError(
+            f"--pick best:{metric}: the study {spec.name!r} has no metric {metric!r}; it has "
+            f"{', '.join(known)}."
+        )
+    if direction not in ("max", "min"):
+        raise ConfigError(f"--pick best:{metric}: the direction is max or min, not {direction!r}.")
+    held_out = metric.removeprefix("dense_").partition("_")[0]
+    if spec.objective_split not in SPLITS and held_out in SPLITS[1:]:
+        raise ConfigError(
+            f"--pick best:{metric} would choose a model by images that are there to say how good "
+            f"the chosen one is. Choose by the {spec.objective_split} split: "
+            f"--pick best:{metric.replace(f'{held_out}_', '')}"
+        )
+    sign = 1 if direction == "max" else -1
+    defined = [c for c in configurations if not math.isnan(c.estimates[metric].mean)]
+    if not defined:
+        raise ConfigError(f"--pick best:{metric}: no configuration has a value of {metric!r}.")
+    best = max(defined, key=lambda c: (sign * c.estimates[metric].mean, -c.trial))
+    extreme = "largest" if direction == "max" else "smallest"
+    return Pick(best.trial, metric, direction, f"the {extreme} {metric} of the study")
