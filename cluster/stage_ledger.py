@@ -103,11 +103,16 @@ class StageLedger:
             seconds = self._done[request.key]
         else:
             if decision is Decision.COMPUTE:
-                work = self._compute(request, embeddings)
-                self._computing[request.key] = asyncio.create_task(work)
+                self._start(request, embeddings)
             # Shielded: a computation is nobody's own, and goes on when who asked first is gone.
             seconds = await asyncio.shield(self._computing[request.key])
         return StageReport(request.stage, request.key, decision, seconds)
+
+    def _start(self, request: StageRequest, embeddings: SharedEmbeddings) -> None:
+        task = asyncio.create_task(self._compute(request, embeddings))
+        # Nobody may be waiting any more when it fails; that is no unhandled error.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._computing[request.key] = task
 
     async def _compute(self, request: StageRequest, embeddings: SharedEmbeddings) -> float:
         """Have a stage computed and return its seconds; in any case it is in flight no more."""

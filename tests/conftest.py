@@ -51,6 +51,7 @@ WITHOUT_RAY = {
     "test_running_front.py",
     "test_stage_book.py",
     "test_stage_errors.py",
+    "test_stage_flights.py",
     "test_storage.py",
     "test_study_files.py",
     "test_study_machine.py",
