@@ -28,40 +28,22 @@ from typing import Any
 
 import psutil
 
-from tests.command import CLI, run
+from tests.command import CLI
 from tests.faults.after_kills import computed, lost, recount, stamps, zombies
 from tests.faults.family import adopting, becomes, bury, command, family, working
+from tests.faults.fuzzed_study import LINES, NAME, busy, prepared
+from tests.faults.kills_report import markdown
+from tests.faults.plain_tune import killed
 from tests.faults.rows import facts
 from tests.faults.three_raylets import IMPATIENT, ThreeRaylets, three_raylets
 
-NAME = "fuzzed"
-STUDY = f"""\
-name: {NAME}
-pipeline:
-  embeddings: {{dataset: birds-smoke}}
-  adapter: {{depth: 2, hidden: 16, features: 32}}
-  dense: {{epochs: 2, batch: 16, lr: 1e-2}}
-  select: {{features: 10, per_class: 3, gap: 0.2, solver: lagrangian}}
-  finetune: {{epochs: 2, batch: 16, lr: 2e-2, l1_fv: 0}}
-space:
-  dense.lr: {{values: [1e-2, 2e-2]}}
-  finetune.l1_fm: {{values: {{VALUES}}}}
-seeds: 2
-parallel: 3
-"""
 WATCHING = Path(__file__).with_name("watching")
 WEIGHTS = {"driver": 6, "stage": 5, "coordinator": 4, "ledger": 3, "raylet": 3}
 """How often each kind of process is chosen, of 21 times."""
-LINES = {
-    "stage": tuple(f"ray::{s}" for s in ("dense", "select", "finetune", "evaluate")),
-    "coordinator": ("ray::ResourceTrainable", "ray::ImplicitFunc", "ray::TrialCoordinator"),
-    "ledger": ("ray::StageLedger",),
-}
-"""How the command lines of victims begin."""
-LATEST = {"driver": 16.0}
-"""Seconds after the last kill or launch until which a kill is due, at most; a driver that has just
-been launched needs half of that to import."""
-USUAL = 6.0
+SHARE = {"driver": 1.0}
+USUAL = 0.3
+"""A kill is due within this share of an uninterrupted study's seconds, after a launch or the last
+kill: of a driver later, since it takes half of a small study to import."""
 STUDY_SECONDS = 900.0
 
 
@@ -89,6 +71,7 @@ class Fuzzer:
         root: its storage root, with embeddings in it.
         study: its file.
         order: draws victims and moments.
+        pace: seconds of the study where nobody interrupts it.
         kills: how many are left.
     """
 
@@ -96,6 +79,7 @@ class Fuzzer:
     root: Path
     study: Path
     order: random.Random
+    pace: float
     kills: int
     tally: Tally = field(default_factory=Tally)
     _driver: "subprocess.Popen[bytes] | None" = None
@@ -154,7 +138,7 @@ class Fuzzer:
 
     def _kill_one(self) -> None:
         kind = self.order.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
-        pause = self.order.uniform(0.0, LATEST.get(kind, USUAL))
+        pause = self.order.uniform(0.0, SHARE.get(kind, USUAL) * self.pace)
         deadline = time.monotonic() + pause
         while time.monotonic() < deadline and self._runs():
             time.sleep(0.02)
@@ -222,23 +206,7 @@ class Fuzzer:
             problems.append(f"left behind: {[command(p)[:60] for p in busy()]}")
 
 
-def busy() -> list[psutil.Process]:
-    """Return every process of a study that runs below this one."""
-    lines = tuple(line for kind in LINES.values() for line in kind)
-    return [p for p in family() if command(p).startswith(lines) or str(CLI) in command(p)]
-
-
-def prepared(folder: Path, trials: int) -> tuple[Path, Path]:
-    """Return the study's file and a storage root with its embeddings."""
-    study = folder / "study.yaml"
-    study.write_text(STUDY.replace("{VALUES}", str([n / 2 for n in range(trials // 2)])))
-    embedded = folder / "embedded"
-    made = run("embed", "--dataset", "birds-smoke", "--root", embedded)
-    assert made.code == 0, made.err
-    return study, embedded
-
-
-def fuzz(kills: int, seed: int, folder: Path, trials: int = 12, only: str = "") -> Tally:
+def fuzz(kills: int, seed: int, folder: Path, trials: int = 12) -> Tally:
     """Kill until the kills are used up and the last study has ended.
 
     The caller's process adopts orphans, and its environment is that of the cluster.
@@ -252,8 +220,11 @@ def fuzz(kills: int, seed: int, folder: Path, trials: int = 12, only: str = "") 
         "QPMSTUDY_WATCH": str(watch),
     }
     with three_raylets() as cluster:
-        calm = Fuzzer(cluster, shutil.copytree(embedded, folder / "calm"), study, order, 0)
+        calm = Fuzzer(cluster, shutil.copytree(embedded, folder / "calm"), study, order, 0, 0)
+        begun = time.monotonic()
         total.problems += calm.run().problems
+        pace = time.monotonic() - begun
+        print(f"uninterrupted: {pace:.0f} s", flush=True)
         expected = facts(calm.root, NAME)
         assert len(expected) == 2 * trials, f"{len(expected)} rows of the uninterrupted study"
         for number in range(kills):
@@ -262,7 +233,7 @@ def fuzz(kills: int, seed: int, folder: Path, trials: int = 12, only: str = "") 
                 break
             root = shutil.copytree(embedded, folder / str(number) / "runs")
             print(f"study {number}, {left} kills left", flush=True)
-            one = Fuzzer(cluster, root, study, order, left)
+            one = Fuzzer(cluster, root, study, order, pace, left)
             one.run()
             one.check(expected, watch)
             total.add(one.tally)
@@ -275,19 +246,44 @@ def fuzz(kills: int, seed: int, folder: Path, trials: int = 12, only: str = "") 
     return total
 
 
+def plain(kills: int, order: random.Random, folder: Path) -> tuple[int, Counter[str]]:
+    """Do to plain Ray Tune what `fuzz` does to us; returns how many kills were used."""
+    for name in ("QPMSTUDY_WATCH", "PYTHONPATH", *IMPATIENT):
+        os.environ.pop(name, None)
+    begun = time.monotonic()
+    killed(folder / "plain" / "calm", order, 0, 0)
+    pace = time.monotonic() - begun
+    print(f"plain Tune, uninterrupted: {pace:.0f} s", flush=True)
+    used, seen = 0, Counter[str]()
+    while used < kills:
+        new, found = killed(folder / "plain" / str(used), order, kills - used, pace)
+        used += new
+        seen += found + Counter(studies=1)
+        print(f"plain Tune, {used} kills: {dict(seen)}", flush=True)
+    return used, seen
+
+
 def main() -> None:
     """Kill, print what was seen, and leave with 1 if anything was lost or done twice."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder to leave everything in")
+    parser.add_argument("--write", type=Path, help="file to write the report to, in Markdown")
     given = parser.parse_args()
     print(f"seed {given.seed}", flush=True)
     with adopting(), tempfile.TemporaryDirectory() as disposable:
         folder = given.keep or Path(disposable)
         folder.mkdir(parents=True, exist_ok=True)
         found = fuzz(given.kills, given.seed, folder)
-    print(json.dumps({"kills": dict(found.kills), **found.seen, "problems": found.problems}))
+        summary = {"kills": dict(found.kills), **found.seen, "problems": found.problems}
+        print(json.dumps(summary), flush=True)
+        used, theirs = plain(given.kills, random.Random(given.seed), folder)
+    words = f"python -m tests.faults.fuzz --kills {given.kills} --seed {given.seed}"
+    text = markdown(words, found.kills, found.seen, used, theirs, found.problems)
+    print(text)
+    if given.write:
+        given.write.write_text(text, encoding="utf-8")
     sys.exit(bool(found.problems))
 
 

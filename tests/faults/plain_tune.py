@@ -20,8 +20,6 @@ from typing import Any
 import numpy as np
 
 TRIALS, SEEDS = 12, 2
-LATEST = 16.0
-"""Seconds after a launch until which its driver is killed, as in `fuzz`."""
 NAME = "plain"
 
 
@@ -73,8 +71,11 @@ def drive(folder: Path) -> None:
     (folder / "results.json").write_text(json.dumps(known))
 
 
-def killed(folder: Path, order: random.Random, kills: int) -> tuple[int, Counter[str]]:
-    """Kill drivers of one study until it ends or the kills are used up; return what was seen."""
+def killed(folder: Path, order: random.Random, kills: int, pace: float) -> tuple[int, Counter[str]]:
+    """Kill drivers of one study until it ends or the kills are used up; return what was seen.
+
+    A kill is due within `pace` seconds of each launch.
+    """
     folder.mkdir(parents=True)
     used, seen = 0, Counter[str]()
     while not (folder / "results.json").exists():
@@ -88,7 +89,7 @@ def killed(folder: Path, order: random.Random, kills: int) -> tuple[int, Counter
                 stderr=subprocess.STDOUT,
             )
         try:
-            driver.wait(timeout=order.uniform(0.0, LATEST) if used < kills else 300)
+            driver.wait(timeout=order.uniform(0.0, pace) if used < kills else 300)
         except subprocess.TimeoutExpired:
             done = len(_finished(folder))
             print(f"  plain Tune's driver killed, {done} runs finished", flush=True)
