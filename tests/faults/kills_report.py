@@ -11,10 +11,10 @@ HEAD = """\
     {command}
 
 {day}, {cores} cores ({machine}), Python {python}. A study of 12 trials x 2 seeds on a local
-cluster of three raylets gets SIGKILL at random moments; what died is started again, a study that has
-ended is compared with one that nobody interrupted, and the next begins. Beside it drivers of plain
-Ray Tune (24 runs of a function trainable of a second each, Tuner.restore after each kill) are killed
-at random moments. The seed repeats victims and pauses; the machine's own timing it cannot repeat.
+cluster of three raylets gets SIGKILL at random moments; what died is started again, a study that
+has ended is compared with one that nobody interrupted, and the next begins. Beside it drivers of
+plain Ray Tune (24 runs of a function trainable of a second each, Tuner.restore after each kill) are
+killed at random moments. The seed repeats victims and pauses, but not the machine's own timing.
 """
 
 

@@ -1,5 +1,6 @@
 """Killing the driver, a stage's worker and a trial's coordinator: nothing is lost or done twice."""
 
+import json
 import os
 import shutil
 import signal
@@ -106,6 +107,28 @@ def test_killed_driver_goes_on_to_the_same_rows(
         storage=JournalStorage(JournalFileBackend(str(mine / "smoke" / "ledger.journal"))),
     )
     assert [trial.state.name for trial in ledger.trials] == ["COMPLETE"] * 3
+
+
+def test_a_clock_that_jumps_by_a_day_every_second_changes_nothing(
+    embedded: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    uninterrupted: list[dict[str, Any]],
+) -> None:
+    """The clock of the driver and of every worker; Ray, Tune and Optuna read it, too."""
+    mine = tmp_path / "runs"
+    shutil.copytree(embedded, mine)
+    study = smoke_study(tmp_path, values="[0]", epochs=EPOCHS)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).with_name("jumping_clock")))
+    begun = time.time()
+    result = run("study", "launch", study, "--root", mine, timeout=400)
+    assert result.code == 0, result.err
+    assert facts(mine) == [row for row in uninterrupted if row["trial"] == 0]
+    written = [
+        json.loads(path.read_text())["written"] - begun
+        for path in mine.glob("_artifacts/*/*/*/manifest.json")
+    ]
+    assert max(written) - min(written) > 40_000, "the clock did not jump"
 
 
 def test_interrupted_driver_says_so_and_leaves_no_cluster(embedded: Path, tmp_path: Path) -> None:
