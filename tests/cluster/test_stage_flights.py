@@ -15,7 +15,7 @@ from cluster.stage_ledger import StageLedger
 from cluster.stage_source import StageReport, StageRequest
 from qpmstudy.config import PipelineConfig
 
-NOTHING = SharedEmbeddings(None, ())
+NOTHING = SharedEmbeddings((Path("/nonexistent"), "", ""), None, ())
 SECONDS = 3.5
 
 
