@@ -267,6 +267,9 @@ def main() -> None:
     """Kill, print what was seen, and leave with 1 if anything was lost or done twice."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument(
+        "--plain-kills", type=int, help="of plain Tune's drivers; as many unless given"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder to leave everything in")
     parser.add_argument("--write", type=Path, help="file to write the report to, in Markdown")
@@ -278,8 +281,9 @@ def main() -> None:
         found = fuzz(given.kills, given.seed, folder)
         summary = {"kills": dict(found.kills), **found.seen, "problems": found.problems}
         print(json.dumps(summary), flush=True)
-        used, theirs = plain(given.kills, random.Random(given.seed), folder)
-    words = f"python -m tests.faults.fuzz --kills {given.kills} --seed {given.seed}"
+        theirs_to_kill = given.kills if given.plain_kills is None else given.plain_kills
+        used, theirs = plain(theirs_to_kill, random.Random(given.seed), folder)
+    words = f"python -m tests.faults.fuzz {' '.join(sys.argv[1:])}"
     text = markdown(words, found.kills, found.seen, used, theirs, found.problems)
     print(text)
     if given.write:

@@ -14,6 +14,7 @@ from cluster.stage_book import Decision
 from cluster.stage_ledger import start_ledger
 from cluster.stage_source import StageRequest
 from qpmstudy.config import PipelineConfig, with_values
+from qpmstudy.errors import DataError
 from storage.artifacts import ArtifactStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -32,6 +33,12 @@ def fill() -> list[Any]:
             kept.append(ray.put(np.zeros(2_000_000, np.uint8)))
         except (ObjectStoreFullError, OutOfDiskError):
             return kept
+
+
+def raise_once_full() -> None:
+    kept = []
+    while True:
+        kept.append(ray.put(np.zeros(2_000_000, np.uint8)))
 
 
 def test_a_full_object_store_costs_memory_and_no_result(
@@ -57,6 +64,10 @@ def test_a_full_object_store_costs_memory_and_no_result(
             found.append(store.read("dense", request.key).tensors)
             ray.kill(ledger)
             del kept, shared
+        # a driver that has no room for what its trials have in common
+        full_store = pytest.raises(DataError, match="object store of the cluster is full")
+        with full_store, ray_session(verbose=False):
+            raise_once_full()
     free, full = found
     assert free.keys() == full.keys()
     assert all(value.equal(full[name]) for name, value in free.items())
