@@ -11,7 +11,7 @@ import ray
 
 from cluster.addresses import connect_error, is_loopback
 from cluster.auth_token import ensure_token, refusal, require_token
-from qpmstudy.errors import ConfigError
+from qpmstudy.errors import ConfigError, DataError
 from storage.study.spec import Resources
 
 
@@ -33,9 +33,11 @@ def ray_session(
 
     Raises:
         ConfigError: the cluster cannot be reached, or refuses the token.
+        DataError: its object store is full when the block puts something there.
     """
     if ray.is_initialized():
-        yield
+        with _store_full_is_told():
+            yield
         return
     address = address or os.environ.get("RAY_ADDRESS")
     (require_token if address else ensure_token)()
@@ -61,9 +63,22 @@ def ray_session(
         for name in ("ray", "ray.tune", "ray.train", "ray.data"):
             logging.getLogger(name).setLevel(level)
         try:
-            yield
+            with _store_full_is_told():
+                yield
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _store_full_is_told() -> Iterator[None]:
+    try:
+        yield
+    except (ray.exceptions.ObjectStoreFullError, ray.exceptions.OutOfDiskError):
+        raise DataError(
+            "The object store of the cluster is full, and so is the disk that Ray moves objects "
+            "to. Wait for what else runs there, free disk space, or start its nodes with a larger "
+            "--object-store-memory; then launch again: nothing finished is lost."
+        ) from None
 
 
 def _connect(address: str, **options: Any) -> None:

@@ -2,13 +2,15 @@
 
 Every shard is the result of a task, so that Ray can read it again if its node is lost
 (objects put there by hand cannot be rebuilt). A store that does not fit stays on the disk, and
-each task streams its chunks.
+each task streams its chunks. Where the object store turns out to be full, taken by others, a task
+reads the whole store for itself: the same numbers, in memory of its own.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 import ray
+from ray.exceptions import ObjectStoreFullError, OutOfDiskError
 
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.streaming import StreamedChunks
@@ -33,8 +35,15 @@ class OnDisk:
 
 @dataclass(frozen=True)
 class SharedEmbeddings:
-    """References to one store in the object store."""
+    """References to one store in the object store.
 
+    Attributes:
+        where: path, dataset and backbone of the store.
+        without_patches: of an `Embeddings`.
+        shards: of their patch tokens.
+    """
+
+    where: tuple[Place, str, str]
     without_patches: ray.ObjectRef
     shards: tuple[ray.ObjectRef, ...] | OnDisk
 
@@ -43,10 +52,23 @@ class SharedEmbeddings:
 
         What is streamed is read by this process as it is needed.
         """
+        try:
+            return self._shared()
+        except (ObjectStoreFullError, OutOfDiskError):
+            return self._own()
+
+    def _shared(self) -> Embeddings:
         light: Embeddings = ray.get(self.without_patches)
         if isinstance(self.shards, OnDisk):
             return replace(light, patches=self.shards.open())
         return replace(light, patches=tuple(ray.get(list(self.shards))))
+
+    def _own(self) -> Embeddings:
+        store = open_store(*self.where)
+        light = store.read_without_patches()
+        if isinstance(self.shards, OnDisk):
+            return replace(light, patches=self.shards.open())
+        return replace(light, patches=tuple(map(store.read_shard, range(store.shards))))
 
 
 # With a CPU each: of tasks that hold none, Ray starts as many processes as there are shards.
@@ -71,6 +93,7 @@ def share(path: Place, dataset: str, backbone: str, window: int | None = None) -
     store = open_store(path, dataset, backbone)
     where = (absolute(path), dataset, backbone)
     return SharedEmbeddings(
+        where=where,
         without_patches=_load_without_patches.remote(*where),
         shards=tuple(_load_shard.remote(*where, shard) for shard in range(store.shards))
         if window is None

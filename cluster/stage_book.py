@@ -44,7 +44,8 @@ class StageBook:
     """Which stages are in flight, and how each request was answered.
 
     Events go in (`request`, `finished`, `failed`, `cancelled`), decisions come out. At most one
-    computation of a key is ever in flight.
+    computation of a key is ever in flight. Who asked for it owns nothing of it: a requester that is
+    gone holds nobody up, and a book that is lost is begun anew from what is stored.
     """
 
     in_flight: dict[str, str] = field(default_factory=dict)  # key -> stage
@@ -88,7 +89,7 @@ class StageBook:
         return False
 
     def cancelled(self, key: str) -> None:
-        """Note that the computation of `key` was stopped because nobody wants it any more."""
+        """Note that the computation of `key` was stopped, which is no failure."""
         self.finished(key)
 
     def tally(self, stage: str) -> dict[str, int]:

@@ -12,6 +12,8 @@ WORDS = {
     Failure.LOST: "its worker or node died",
     Failure.MEMORY: "it ran out of memory",
 }
+DENIED = (MemoryError, gone.OutOfMemoryError, gone.ObjectStoreFullError, gone.OutOfDiskError)
+"""The last two are of Ray's object store, and of the disk that it moves objects to."""
 
 
 class StageError(QpmStudyError):
@@ -37,7 +39,7 @@ class StorageError(OSError):
 def failure(error: Exception) -> Failure:
     """Return which kind of failure an error is, as a stage's task gives it to who waits for it."""
     cause = getattr(error, "cause", None) or error
-    if isinstance(cause, gone.OutOfMemoryError | MemoryError) or "OutOfMemory" in _names(cause):
+    if isinstance(cause, DENIED) or "OutOfMemory" in _names(cause):
         return Failure.MEMORY
     if isinstance(cause, OSError):
         return Failure.STORAGE

@@ -16,7 +16,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from cluster.session import ray_options
 from cluster.shared_embeddings import SharedEmbeddings
 from cluster.stage_book import Decision, Failure, StageBook
-from cluster.stage_errors import StageError, StorageError, failure, told
+from cluster.stage_errors import failure, told
 from cluster.stage_source import StageReport, StageRequest
 from cluster.tokens import NO_TOKEN, tokens_for, tokens_in_cluster
 from qpmstudy.stage_graph import STAGES
@@ -47,11 +47,16 @@ def compute_stage(
 
     torch.set_num_threads(threads)
     inputs = {name: artifacts.read(name, key) for name, key in request.inputs.items()}
+    tokens = embeddings.get()
+    # Whoever a ledger or driver that died had set to it may have ended while this one waited.
+    stored = artifacts.manifest(request.stage, request.key)
+    if stored is not None:
+        return float(str(stored["seconds"]))
     start = time.perf_counter()
     output = run_stage(
         request.stage,
         request.config,
-        embeddings.get(),
+        tokens,
         inputs,
         request.seed,
         on_epoch=lambda record: ledger.note_epoch.remote(request.key, record),
@@ -76,7 +81,7 @@ class StageLedger:
         self._artifacts = ArtifactStore(Path(artifacts_root))
         self._resources = resources
         self._book = StageBook()
-        self._waiting: dict[str, asyncio.Future[float]] = {}
+        self._computing: dict[str, asyncio.Task[float]] = {}
         self._done: dict[str, float] = {}  # seconds of every key known to be stored
         self._epochs: dict[str, list[dict[str, float]]] = {}
         self._seconds: dict[str, list[float]] = {stage: [] for stage in STAGES}
@@ -99,28 +104,32 @@ class StageLedger:
         decision = self._book.request(request.stage, request.key, request.key in self._done)
         if decision is Decision.REUSE:
             seconds = self._done[request.key]
-        elif decision is Decision.JOIN:
-            seconds = await asyncio.shield(self._waiting[request.key])
         else:
-            seconds = await self._compute(request, embeddings)
+            if decision is Decision.COMPUTE:
+                self._start(request, embeddings)
+            # Shielded: a computation is nobody's own, and goes on when who asked first is gone.
+            seconds = await asyncio.shield(self._computing[request.key])
         return StageReport(request.stage, request.key, decision, seconds)
 
+    def _start(self, request: StageRequest, embeddings: SharedEmbeddings) -> None:
+        task = asyncio.create_task(self._compute(request, embeddings))
+        # Nobody may be waiting any more when it fails; that is no unhandled error.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._computing[request.key] = task
+
     async def _compute(self, request: StageRequest, embeddings: SharedEmbeddings) -> float:
-        waiting = self._waiting[request.key] = asyncio.get_running_loop().create_future()
+        """Have a stage computed and return its seconds; in any case it is in flight no more."""
         try:
             seconds = await self._computed(request, embeddings)
-        except (StageError, StorageError) as error:
-            waiting.set_exception(error)
-            waiting.exception()  # nobody may be waiting; that is no unhandled error
-            raise
+            self._book.finished(request.key)
+            self._done[request.key] = seconds
+            self._seconds[request.stage].append(seconds)
+            return seconds
         finally:
-            del self._waiting[request.key]
+            if request.key in self._book.in_flight:
+                self._book.cancelled(request.key)
+            del self._computing[request.key]
             self._epochs.pop(request.key, None)
-        self._book.finished(request.key)
-        self._done[request.key] = seconds
-        self._seconds[request.stage].append(seconds)
-        waiting.set_result(seconds)
-        return seconds
 
     async def _computed(self, request: StageRequest, embeddings: SharedEmbeddings) -> float:
         """Have a stage computed, and again where what went wrong may go well the next time.

@@ -99,8 +99,8 @@ def _ask(root: Path, probe: str) -> tuple[list[NodeReport], list[str]]:
         try:
             found: NodeReport = ray.get(one)
             reports.append(NodeReport(asked[one], found.versions, found.code, found.root))
-        except ray.exceptions.NodeDiedError:
-            continue  # it was on its way out: no stage will run there
+        except (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError):
+            continue  # it was on its way out, or is gone already: no stage will run there
         except Exception as error:  # whatever an import of other code may raise
             why = str(error).strip().splitlines()[-1]
             problems.append(f"{asked[one]}: cannot run qpmstudy ({why})")

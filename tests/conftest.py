@@ -51,10 +51,12 @@ WITHOUT_RAY = {
     "test_running_front.py",
     "test_stage_book.py",
     "test_stage_errors.py",
+    "test_stage_flights.py",
     "test_storage.py",
     "test_study_files.py",
     "test_study_machine.py",
     "test_importance.py",
+    "test_trial_events.py",
     "test_trial_ledger.py",
     "test_a_broken_study_file_is_refused",
 }

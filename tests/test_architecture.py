@@ -50,6 +50,19 @@ AT_HOME = {
     **{name: {"qpmstudy/onnx_file.py"} for name in ("onnx", "onnxruntime", "onnxscript")},
 }
 """Packages that only these files import: what needs none of them runs without them."""
+RECORDERS = {
+    "qpmstudy/stages/select.py",  # when a solver took a step, for TensorBoard
+    "qpmstudy/training.py",  # when an epoch ended, for TensorBoard
+    "storage/artifacts.py",  # when a result was written, in its manifest
+    "storage/cancel.py",  # when somebody asked a driver to stop
+    "cluster/replicate.py",  # when a row was committed
+    "cluster/trial_events.py",  # TensorBoard's own stamps
+}
+"""Files that note the time of day for people; nothing is decided by it, as clocks may jump."""
+AGES = {"storage/garbage.py"}
+"""Files that read when others were written: ages are told by one clock, the file system's."""
+WALL = {"time", "time_ns", "localtime", "gmtime", "ctime", "now", "utcnow", "today"}
+STAMPS = {"st_mtime", "st_mtime_ns", "st_ctime", "st_ctime_ns", "getmtime"}
 
 
 def sources() -> Iterator[tuple[str, Path]]:
@@ -95,6 +108,29 @@ def test_some_packages_stay_in_their_own_files() -> None:
         for package, home in AT_HOME.items():
             if package in imported(path):
                 assert path.relative_to(ROOT).as_posix() in home
+
+
+def attributes(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield every NAME.ATTRIBUTE of a module; NAME is "" where it is no plain name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute):
+            yield (node.value.id if isinstance(node.value, ast.Name) else ""), node.attr
+        elif isinstance(node, ast.ImportFrom) and node.module in ("time", "os.path"):
+            yield from ((node.module, alias.name) for alias in node.names)
+
+
+def test_the_time_of_day_is_noted_and_decides_nothing() -> None:
+    clocks = ("time", "datetime", "date", "dt")
+    noting, aging = set(), set()
+    for _, path in sources():
+        name = path.relative_to(ROOT).as_posix()
+        for owner, attribute in attributes(path):
+            if owner in clocks and attribute in WALL:
+                noting.add(name)
+            elif attribute in STAMPS:
+                aging.add(name)
+    assert noting == RECORDERS
+    assert aging == AGES
 
 
 def test_nothing_but_the_command_line_knows_the_commands() -> None:

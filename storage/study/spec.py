@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError, field_validator
@@ -78,9 +79,9 @@ class StudySpec(Frozen):
     table: TableSpec = Field(default_factory=TableSpec)
     tensorboard: TensorBoardSpec = Field(default_factory=TensorBoardSpec)
 
-    @property
+    @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
-        """Return the dimensions of the search."""
+        """The dimensions of the search, made once: each trial asks for them, and some have many."""
         return parameters_of(self.space, self.pipeline)
 
     @property

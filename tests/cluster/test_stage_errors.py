@@ -27,6 +27,8 @@ def raised(cause: Exception) -> Exception:
         (raised(MemoryError()), Failure.MEMORY),
         (raised(torch.OutOfMemoryError("CUDA out of memory")), Failure.MEMORY),
         (gone.OutOfMemoryError("killed by the memory monitor"), Failure.MEMORY),
+        (raised(gone.ObjectStoreFullError("full")), Failure.MEMORY),
+        (raised(gone.OutOfDiskError("full, and nowhere to move objects to")), Failure.MEMORY),
         (gone.WorkerCrashedError(), Failure.LOST),
         (gone.NodeDiedError("node"), Failure.LOST),
         (gone.ObjectLostError("ab" * 14, None, ""), Failure.LOST),

@@ -15,7 +15,7 @@ import ray
 from cluster.session import ray_session
 from cluster.shared_embeddings import SharedEmbeddings, share
 from cluster.stage_book import Decision
-from cluster.stage_ledger import start_ledger
+from cluster.stage_ledger import compute_stage, start_ledger
 from cluster.stage_source import StageReport, StageRequest
 from qpmstudy.config import PipelineConfig, with_values
 from qpmstudy.stage_graph import stage_keys
@@ -90,6 +90,44 @@ def test_an_error_reaches_everyone_who_waits_and_the_next_request_tries_again(
         ask(ledger, shared, broken)
     (fine,) = ask(ledger, shared, request_for(shared))
     assert fine.decision is Decision.COMPUTE
+
+
+class Asker:
+    """A coordinator's part: it asks the ledger, and may die."""
+
+    async def ask(self, ledger: Any, request: StageRequest, shared: SharedEmbeddings) -> None:
+        await ledger.obtain.remote(request, shared)
+
+
+def test_whoever_asked_first_may_die_and_the_stage_is_there_for_the_next(
+    shared: SharedEmbeddings, tmp_path: Path
+) -> None:
+    ledger = start_ledger(ArtifactStore(tmp_path), {})
+    request = request_for(shared, config=with_values(CONFIG, {"dense.epochs": 20}))
+    first = ray.remote(Asker).options(num_cpus=0).remote()
+    asked = first.ask.remote(ledger, request, shared)
+    deadline = time.monotonic() + 60
+    while not ray.get(ledger.snapshot.remote(), timeout=60)["running"]:
+        assert time.monotonic() < deadline, "the stage was never asked for"
+        time.sleep(0.02)
+    second = ledger.obtain.remote(request, shared)
+    ray.kill(first)
+    with pytest.raises(ray.exceptions.ActorDiedError, match="killed"):
+        ray.get(asked, timeout=60)
+    assert ray.get(second, timeout=60).decision is Decision.JOIN
+    assert ray.get(ledger.snapshot.remote(), timeout=60)["running"] == {}
+
+
+def test_a_task_finds_what_was_stored_while_it_waited(
+    shared: SharedEmbeddings, tmp_path: Path
+) -> None:
+    """A ledger that died had set another to it: that one's result is taken, not made again."""
+    store, request = ArtifactStore(tmp_path), request_for(shared)
+    ask(start_ledger(store, {}), shared, request)
+    before = (store.path("dense", request.key) / "manifest.json").stat()
+    seconds = ray.get(compute_stage.remote(request, shared, store, 1, {}, None), timeout=60)
+    assert seconds == store.manifest("dense", request.key)["seconds"]
+    assert (store.path("dense", request.key) / "manifest.json").stat() == before
 
 
 def test_a_damaged_result_is_computed_again(shared: SharedEmbeddings, tmp_path: Path) -> None:

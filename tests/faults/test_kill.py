@@ -1,12 +1,15 @@
 """Killing the driver, a stage's worker and a trial's coordinator: nothing is lost or done twice."""
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import optuna
 import psutil
@@ -15,21 +18,17 @@ import pytest
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from command import refused, run, smoke_study, start
+from faults.family import becomes, family, working
+from faults.rows import facts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-# Ray's own idle helpers look for their parent at long intervals before they end.
-AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 VALUES = "[0, 1, 2]"
 EPOCHS = 8  # long enough that a kill lands in the middle
-# Columns that say when and where, not what.
-CIRCUMSTANCES = ("committed", "host", "versions", "seconds", "reused.", "command", "device.")
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(
-    embedded: Path, tmp_path_factory: pytest.TempPathFactory
-) -> list[dict[str, object]]:
+def uninterrupted(embedded: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("uninterrupted")
     mine = folder / "runs"
     shutil.copytree(embedded, mine)
@@ -37,16 +36,6 @@ def uninterrupted(
     result = run("study", "launch", study, "--root", mine, timeout=400)
     assert result.code == 0, result.err
     return facts(mine)
-
-
-def facts(root: Path) -> list[dict[str, object]]:
-    """Return what the rows say, without when and where it was found out."""
-    rows = pq.read_table(root / "smoke" / "results").to_pylist()
-    kept = [
-        {name: value for name, value in row.items() if not name.startswith(CIRCUMSTANCES)}
-        for row in rows
-    ]
-    return sorted(kept, key=lambda row: (row["trial"], row["seed"]))
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
@@ -57,45 +46,55 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) ->
         time.sleep(0.05)
 
 
-def ray_processes() -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter(["name", "cmdline"]):
-        line = " ".join(process.info["cmdline"] or [])
-        working = line.startswith("ray::") and not line.startswith(AGENTS)
-        if working or "raylet/raylet" in line or "gcs_server" in line:
-            found.append(process)
-    return found
-
-
 def artifacts(root: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in root.glob("_artifacts/*/*/*/manifest.json")}
 
 
-@pytest.mark.parametrize("moment", ["first dense model", "third row"])
+def stop_all_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
+    """Halt a driver and its cluster; return the processes of the cluster."""
+    process.send_signal(signal.SIGSTOP)
+    halted: list[psutil.Process] = []
+    while new := [one for one in family(process.pid) if one not in halted]:
+        for one in new:  # until none is left that could start another
+            with suppress(psutil.NoSuchProcess):
+                one.suspend()
+        halted += new
+    return halted
+
+
+@pytest.mark.parametrize("dies", ["driver", "machine"])
 def test_killed_driver_goes_on_to_the_same_rows(
-    embedded: Path, tmp_path: Path, uninterrupted: list[dict[str, object]], moment: str
+    embedded: Path, tmp_path: Path, uninterrupted: list[dict[str, Any]], dies: str
 ) -> None:
+    """The driver alone is killed before the first row; or everything at once, after the third."""
     mine = tmp_path / "runs"
     shutil.copytree(embedded, mine)
     study = smoke_study(tmp_path, values=VALUES, epochs=EPOCHS)
     process = start("study", "launch", study, "--root", mine)
-    rows_wanted = {"first dense model": 0, "third row": 3}[moment]
+    rows_wanted = {"driver": 0, "machine": 3}[dies]
+
+    def rows() -> list[Path]:
+        return list((mine / "smoke" / "results").glob("*.parquet"))
 
     def reached() -> bool:
-        results = list((mine / "smoke" / "results").glob("*.parquet"))
-        dense = list(mine.glob("_artifacts/dense/*/*/manifest.json"))
-        return bool(dense) and len(results) >= rows_wanted
+        return bool(artifacts(mine)) and len(rows()) >= rows_wanted
 
     wait_for(reached, process)
+    others = stop_all_of(process)
+    rows_then = len(rows())
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    deadline = time.monotonic() + 60
-    while ray_processes() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not ray_processes(), "a killed driver left its cluster behind"
+    for one in others:
+        with suppress(psutil.NoSuchProcess):
+            (one.kill if dies == "machine" else one.resume)()
+    assert process.returncode == -signal.SIGKILL
+    assert rows_wanted <= rows_then < len(uninterrupted), "it was not killed in the middle"
+    assert len(others) > 3
+    assert becomes(lambda: not any(map(working, others)), 60), "it left its cluster behind"
     finished_before = artifacts(mine)
-    rows_before = {p: p.read_bytes() for p in (mine / "smoke" / "results").glob("*.parquet")}
-    assert len(rows_before) < len(uninterrupted)
+    rows_before = {path: path.read_bytes() for path in rows()}
+    if dies == "machine":
+        assert len(rows_before) == rows_then
 
     again = run("study", "launch", study, "--root", mine, timeout=400)
     assert again.code == 0, again.err
@@ -110,23 +109,47 @@ def test_killed_driver_goes_on_to_the_same_rows(
     assert [trial.state.name for trial in ledger.trials] == ["COMPLETE"] * 3
 
 
+def test_a_clock_that_jumps_by_a_day_every_second_changes_nothing(
+    embedded: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    uninterrupted: list[dict[str, Any]],
+) -> None:
+    """The clock of the driver and of every worker; Ray, Tune and Optuna read it, too."""
+    mine = tmp_path / "runs"
+    shutil.copytree(embedded, mine)
+    study = smoke_study(tmp_path, values="[0]", epochs=EPOCHS)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).with_name("jumping_clock")))
+    begun = time.time()
+    result = run("study", "launch", study, "--root", mine, timeout=400)
+    assert result.code == 0, result.err
+    assert facts(mine) == [row for row in uninterrupted if row["trial"] == 0]
+    written = [
+        json.loads(path.read_text())["written"] - begun
+        for path in mine.glob("_artifacts/*/*/*/manifest.json")
+    ]
+    assert max(written) - min(written) > 40_000, "the clock did not jump"
+
+
 def test_interrupted_driver_says_so_and_leaves_no_cluster(embedded: Path, tmp_path: Path) -> None:
     mine = tmp_path / "runs"
     shutil.copytree(embedded, mine)
     process = start("study", "launch", smoke_study(tmp_path, epochs=EPOCHS), "--root", mine)
     wait_for(lambda: list(mine.glob("_artifacts/dense/*/*/manifest.json")), process)
+    cluster = family(process.pid)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err == "Stopped. Nothing finished is lost: run the same command again.\n"
-    assert not ray_processes()
+    assert len(cluster) > 3
+    assert not any(map(working, cluster))
 
 
 @pytest.mark.parametrize(
     "victim", ["ray::finetune", "ray::ResourceTrainable.train", "ray::StageLedger"]
 )
 def test_killed_process_of_a_trial_does_not_fail_it(
-    embedded: Path, tmp_path: Path, uninterrupted: list[dict[str, object]], victim: str
+    embedded: Path, tmp_path: Path, uninterrupted: list[dict[str, Any]], victim: str
 ) -> None:
     mine = tmp_path / "runs"
     shutil.copytree(embedded, mine)
@@ -188,6 +211,7 @@ def test_second_driver_is_refused_while_the_first_runs_and_a_cancelled_one_stops
     second = run("study", "launch", study, "--root", mine)
     status = run("study", "status", "smoke", "--root", mine)
     assert first.poll() is None
+    cluster = family(first.pid)
     refused(second, 2, "another driver", f"process {first.pid}")
     assert "smoke: running, 0 of 4 runs" in status.out
     cancelled = run("study", "cancel", "smoke", "--wait", 60, "--root", mine)
@@ -195,5 +219,5 @@ def test_second_driver_is_refused_while_the_first_runs_and_a_cancelled_one_stops
     _, err = first.communicate(timeout=60)
     assert first.returncode == 130
     assert err == "Stopped. Nothing finished is lost: run the same command again.\n"
-    assert not ray_processes()
+    assert not any(map(working, cluster))
     assert "smoke: stopped" in run("study", "status", "smoke", "--root", mine).out

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from command import refused, smoke_study
-from faults.test_kill import facts
+from faults.rows import facts
 from faults.two_hosts import Host, reason_to_skip, two_hosts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -7,12 +7,15 @@ a process of its own; the time is that of the launch, after imports.
 """
 
 import argparse
+import cProfile
 import json
 import os
+import pstats
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -31,8 +34,8 @@ STUDY = {
 }
 
 
-def ours(trials: int, root: Path) -> float:
-    """Return the seconds that a study takes whose stages are all stored."""
+def ours(trials: int, root: Path, profiled: bool = False) -> float:
+    """Return the seconds that a study takes whose stages are all stored; or print a profile."""
     import io
 
     from rich.console import Console
@@ -48,9 +51,13 @@ def ours(trials: int, root: Path) -> float:
     storage = StorageRoot(root)
     _store_all(spec, storage)
     reporter = Reporter(Console(file=io.StringIO()))
+    profiler = cProfile.Profile() if profiled else nullcontext()
     start = time.perf_counter()
-    outcome = launch(spec, storage, reporter)
+    with profiler:
+        outcome = launch(spec, storage, reporter)
     seconds = time.perf_counter() - start
+    if isinstance(profiler, cProfile.Profile):
+        pstats.Stats(profiler).sort_stats("cumulative").print_stats(70)
     assert len(outcome.configurations) == trials
     assert all(one.complete == 1 for one in outcome.configurations)
     return seconds
@@ -85,32 +92,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--profile", action="store_true", help="in one process, by function")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
         with tempfile.TemporaryDirectory() as folder:
             print(json.dumps(ours(given.trials[0], Path(folder))))
         return
+    if given.profile:
+        with tempfile.TemporaryDirectory() as folder:
+            ours(given.trials[0], Path(folder), profiled=True)
+        return
     found: dict[int, list[float]] = {trials: [] for trials in given.trials}
     for _ in range(given.rounds):
         for trials, seconds in found.items():
-            seconds.append(_in_a_child(trials))
+            seconds.append(in_a_child("stored", trials))
     print("| trials | seconds | range | ms a trial |\n|---|---|---|---|")
     for trials, seconds in found.items():
         middle, spread = median(seconds), f"{min(seconds):.2f} to {max(seconds):.2f}"
         print(f"| {trials} | {middle:.2f} | {spread} | {1000 * middle / trials:.1f} |")
 
 
-def _in_a_child(trials: int) -> float:
+def in_a_child(module: str, trials: int) -> float:
+    """Return the seconds that a module of this folder measures in a process of its own."""
+    name = f"tests.benchmarks.overhead.{module}"
     answer = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "tests.benchmarks.overhead.stored",
-            "--child",
-            "--trials",
-            str(trials),
-        ],
+        [sys.executable, "-m", name, "--child", "--trials", str(trials)],
         cwd=HERE,
         env=os.environ | {"PYTHONPATH": str(HERE)},
         stdout=subprocess.PIPE,
