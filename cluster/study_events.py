@@ -51,11 +51,10 @@ def shown_metrics(spec: StudySpec, held_out: Iterable[str]) -> list[str]:
 
 
 def _hparams(spec: StudySpec) -> list[api_pb2.HParamInfo]:
-    """Return every value of the configuration, those first that the study varies."""
-    values, types = flatten(spec.pipeline), config_types()
-    varied = [path for parameter in spec.parameters for path in parameter.paths]
+    """Return every value of the configuration, with what the study may set it to."""
+    types = config_types()
     infos = []
-    for path in dict.fromkeys([*varied, *values]):
+    for path in flatten(spec.pipeline):
         info = api_pb2.HParamInfo(name=path, type=TYPES.get(types[path], api_pb2.DATA_TYPE_FLOAT64))
         choices: Sequence[object] = spec.choices(path)
         if choices:

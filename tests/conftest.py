@@ -57,6 +57,7 @@ WITHOUT_RAY = {
     "test_study_machine.py",
     "test_importance.py",
     "test_trial_events.py",
+    "test_events.py",
     "test_trial_ledger.py",
     "test_a_broken_study_file_is_refused",
 }

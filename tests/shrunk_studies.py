@@ -87,8 +87,9 @@ def shrunk(path: Path) -> StudySpec:
                 }
             }
         else:
-            first = [smaller(name, value) for value in entry["values"][:2]]
-            space[name] = {"values": first}
+            paths = entry["paths"] or [name]
+            first = [smaller(paths[0], value) for value in entry["values"][:2]]
+            space[name] = {"paths": paths, "values": first}
     return parse_study(content | {"space": space}, path.name)
 
 

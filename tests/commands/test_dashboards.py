@@ -61,7 +61,6 @@ def test_hparams_have_every_value_and_the_metrics_of_both_phases(
     experiment = asked(f"{board}data/plugin/hparams/experiment", {"experimentName": ""})
     spec = stored_spec(StorageRoot(finished.root).study("smoke"))
     names = [info["name"] for info in experiment["hparamInfos"]]
-    assert names[0] == "finetune.l1_fm"  # what is varied comes first
     assert set(names) == set(flatten(spec.pipeline))
     shown = [info["name"]["tag"] for info in experiment["metricInfos"]]
     assert shown[:4] == [

@@ -80,7 +80,7 @@ def test_tensorboard_reads_curves_metrics_hparams_and_images(finished: Finished)
         assert reader.Scalars("select/bound")[-1].value == pytest.approx(row["qp_bound"])
         (shown,) = reader.Scalars("metrics/accuracy")
         assert shown.value == pytest.approx(row["accuracy"])
-        (card,) = reader.Tensors("card/text_summary")
+        (card,) = reader.Tensors("card")
         text = card.tensor_proto.string_val[0].decode()
         assert f"# smoke, trial {row['trial']}, seed {row['seed']}" in text
         assert f"| finetune.l1_fm | {row['finetune.l1_fm']:g} |" in text
