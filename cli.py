@@ -8,7 +8,7 @@ from cluster.commands.cluster import cluster
 from cluster.commands.embed import embed
 from cluster.commands.look import plan, show
 from cluster.commands.models import evaluate, infer
-from cluster.commands.results import pareto, tensorboard
+from cluster.commands.results import pareto, report, tensorboard
 from cluster.commands.select import select, show_license
 from cluster.commands.study import study
 from cluster.commands.upkeep import cancel, gc
@@ -30,7 +30,7 @@ def main() -> None:
     """
 
 
-for of_studies in (show, plan, pareto, tensorboard, cancel, gc):
+for of_studies in (show, plan, pareto, report, tensorboard, cancel, gc):
     study.add_command(of_studies)
 for command in (study, embed, select, show_license, infer, evaluate, cluster):
     main.add_command(command)
