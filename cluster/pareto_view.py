@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.importance import FRONT, Importance
-from cluster.tables import CONTEXT, caption, short_names
+from cluster.tables import CONTEXT, cautions, short_names
 from storage.analysis import ParetoResult, is_fraction
 from storage.explained import shown, why_not
 from storage.health import Finding
@@ -103,7 +103,7 @@ def _caption(result: ParetoResult) -> str:
         ["* Pareto front", "K its knee"] if result.front.knee is not None else ["* Pareto front"]
     )
     notes.append("on the front: how probably, over draws of the seeds")
-    notes += [note for note in caption(result.studies[0].spec).split("; ")[1:] if note not in notes]
+    notes += [note for note in cautions(result.studies[0].spec) if note not in notes]
     return "; ".join(notes)
 
 

@@ -70,12 +70,17 @@ def short_names(paths: Sequence[str]) -> list[str]:
 
 def caption(spec: StudySpec) -> str:
     """Return what a reader must know to read the figures right."""
-    notes = ["* Pareto front"]
+    return "; ".join(["* Pareto front", *cautions(spec)])
+
+
+def cautions(spec: StudySpec) -> list[str]:
+    """Return what a study's figures must not be taken for."""
+    notes = []
     if spec.protocol == "paper":
         notes.append("searched on the test split, as the paper does: test figures are optimistic")
     if any(dataset.startswith("birds") for dataset, _ in spec.stores()):
         notes.append("synthetic birds, patch descriptor: not comparable with CUB and DINOv2")
-    return "; ".join(notes)
+    return notes
 
 
 def paper_tables(made: PaperTable) -> list[Table]:

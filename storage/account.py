@@ -33,12 +33,15 @@ def study_account(root: StorageRoot, name: str) -> dict[str, Any]:
         DataError: there is no such study, or a row of it is damaged.
     """
     folder = root.existing_study(name)
-    spec = stored_spec(folder)
-    rows = folder.results.rows()
+    return account_of(folder, stored_spec(folder), folder.results.rows())
+
+
+def account_of(folder: StudyFolder, spec: StudySpec, rows: Sequence[Row]) -> dict[str, Any]:
+    """Return the same of a study whose rows are at hand."""
     configurations = summarise(rows, spec)
     runs, total = len(rows), spec.configurations * spec.seeds.max
     return {
-        "study": name,
+        "study": spec.name,
         "description": spec.description,
         "state": _state(folder, runs, total),
         "question": _question(spec),
@@ -127,7 +130,11 @@ def _question(spec: StudySpec) -> dict[str, Any]:
     return {
         "changed": {path: value for path, value in given.items() if value != usual[path]},
         "space": {
-            name: {key: value for key, value in entry.items() if value not in (None, False)}
+            name: {
+                key: value
+                for key, value in entry.items()
+                if value is not None and value is not False
+            }
             for name, entry in space.items()
         },
         "objectives": dict(spec.objectives),

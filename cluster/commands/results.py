@@ -1,4 +1,4 @@
-"""qpmstudy study pareto and tensorboard: what came out of studies."""
+"""qpmstudy study pareto, report and tensorboard: what came out of studies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cluster.commands.options import FOLDER, console, root_option, storage_root, told
+from cluster.commands.options import FILE, FOLDER, console, root_option, storage_root, told
 
 
 @click.command()
@@ -68,6 +68,39 @@ def pareto(
     folder = out or (storage.study(names[0]).path if len(names) == 1 else storage.comparisons)
     for path in write_front(result, folder, {one.study: one.shares for one in decisive}):
         click.echo(f"wrote {path}")
+
+
+@click.command()
+@click.argument("name")
+@root_option
+@click.option("--out", type=FILE, help="Where to write it.  [default: report.html in its folder]")
+@told
+def report(name: str, root: Path, out: Path | None) -> None:
+    """Write the study NAME as one HTML file, for any browser, to be sent to anybody.
+
+    It needs no server and no network. The front can be pointed at and filtered; a click on a
+    configuration shows its curves, the certificate of its selection, and explained images. These
+    are in the file for the front and what comes close to it: 60 configurations, 3 MB of pictures.
+    """
+    from dataclasses import asdict
+
+    from cluster.importance import importances
+    from cluster.tables import cautions
+    from qpmstudy.files import write_bytes
+    from storage.analysis import pareto_result, read_results
+    from storage.health import findings
+    from storage.probe import best_probe
+    from storage.report import report_data, report_page
+
+    storage = storage_root(root)
+    result = pareto_result(read_results(storage, [name]))
+    (decisive,) = importances(result)
+    said = [asdict(finding) for finding in findings(result, best_probe(storage, result))]
+    said += [{"level": "note", "text": text} for text in cautions(result.studies[0].spec)]
+    page = report_page(report_data(storage, result, asdict(decisive), said))
+    path = out or storage.study(name).path / "report.html"
+    write_bytes(path, page.encode())
+    click.echo(f"wrote {path}")
 
 
 @click.command()

@@ -10,8 +10,9 @@ from qpmstudy.config import PipelineConfig, flatten
 from qpmstudy.errors import DataError
 from qpmstudy.files import write_json
 from qpmstudy.stage_graph import STAGES
-from storage.account import LOG_LINES, log_excerpt, study_account, trial_account
+from storage.account import LOG_LINES, account_of, log_excerpt, study_account, trial_account
 from storage.results import schema
+from storage.study import parse_study
 
 LOG = """\
 2026-01-01 10:00:00,000 INFO trial 1 (finetune.l1_fm=4): accuracy 1.0
@@ -64,6 +65,13 @@ def test_a_study_tells_progress_cost_and_failures(study: Any) -> None:
     assert told["question"]["space"] == {"finetune.l1_fm": {"values": [0, 4]}}
     assert told["question"]["changed"]["adapter.hidden"] == 12
     assert "adapter.kind" not in told["question"]["changed"]
+
+
+def test_a_range_from_zero_keeps_its_end(study: Any) -> None:
+    space = {"finetune.l1_fm": {"low": 0, "high": 1}}
+    spec = parse_study({"name": "a", "space": space, "sampler": "random", "trials": 1}, "a.yaml")
+    told = account_of(study.root.study("tiny"), spec, [])
+    assert told["question"]["space"] == space
 
 
 def test_a_trial_tells_what_it_is_worth_and_where_it_comes_from(study: Any) -> None:

@@ -1,0 +1,252 @@
+"""The page of a report in a real browser: pointed at, clicked, filtered, by keyboard, read out."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage.analysis import StudyResults, pareto_result
+from storage.report import report_page
+
+COUNT = 30
+EVIL = '</script><script>window.pwned = 1</script><img src=x onerror="window.pwned = 1">'
+EVIL_CLASS = '<script>window.pwned = 1</script>"'
+
+
+@dataclass
+class Opened:
+    """A page in a tab, and what went on in it."""
+
+    tab: Any
+    data: dict[str, Any]
+    said: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def points(self) -> Any:
+        return self.tab.locator('.point[role="button"]')
+
+    def rows(self) -> Any:
+        return self.tab.locator(".configurations tbody tr")
+
+    def column(self, index: int) -> list[str]:
+        return [row.locator("th, td").nth(index).inner_text() for row in self.rows().all()]
+
+    def filter(self, name: str, text: str) -> None:
+        self.tab.get_by_label(f"Filter {name}", exact=True).fill(text)
+
+
+@pytest.fixture(scope="module")
+def content(made: Any, told: Any, finished: Any) -> dict[str, Any]:
+    """A study with a failed run, names that are markup, and more rows than a page of them."""
+    result = made(COUNT)
+    spec = result.studies[0].spec.model_copy(update={"description": EVIL})
+    *rows, last = result.studies[0].rows
+    failed = last | {"status": "FAIL", "error": EVIL}
+    data = told(pareto_result([StudyResults(spec, [*rows, failed])]))
+    for picture in data["pictures"].values():
+        picture["text"] = f"True classes: {EVIL_CLASS}"
+    return data  # type: ignore[no-any-return]  # a fixture's value
+
+
+@pytest.fixture(scope="module")
+def page_file(content: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(report_page(content), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def opened(
+    chromium: Any, page_file: Path, content: dict[str, Any]
+) -> Iterator[Callable[..., Opened]]:
+    contexts = []
+
+    def open_page(width: int = 1600, scheme: str = "light", at: str = "", **options: Any) -> Opened:
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, **options
+        )
+        contexts.append(context)
+        context.set_default_timeout(10_000)
+        page = Opened(context.new_page(), content)
+        page.tab.on("console", lambda message: page.said.append(message.text))
+        page.tab.on("pageerror", lambda error: page.said.append(str(error)))
+        page.tab.on("request", lambda request: page.requests.append(request.url))
+        page.tab.goto(page_file.as_uri() + at)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1600])
+def test_it_opens_silently_and_fits(opened: Any, page_file: Path, width: int, scheme: str) -> None:
+    page = opened(width, scheme)
+    assert page.points().count() == COUNT
+    for details in page.tab.locator("details").all():
+        details.evaluate("node => node.open = true")
+    assert page.tab.evaluate("document.documentElement.scrollWidth") == width
+    assert page.said == []
+    remote = [url for url in page.requests if not url.startswith("data:")]
+    assert remote == [page_file.as_uri()]
+    colour = page.tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (colour == "rgb(244, 246, 248)") == (scheme == "light")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1600, "light"), (400, "light"), (1600, "dark")])
+def test_nothing_keeps_a_screen_reader_out(opened: Any, width: int, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page = opened(width, scheme, bypass_csp=True)  # axe is a script of somebody else's
+    for details in page.tab.locator("details").all():
+        details.evaluate("node => node.open = true")
+    found = axe.Axe().run(page.tab).response
+    assert found["passes"]
+    assert [
+        (one["id"], one["impact"], one["nodes"][0]["html"]) for one in found["violations"]
+    ] == []
+
+
+def test_no_name_runs(opened: Any) -> None:
+    page = opened()
+    assert page.tab.locator(".lead").inner_text() == EVIL
+    assert page.tab.locator("#cost td", has_text="window.pwned").inner_text() == EVIL
+    assert EVIL_CLASS in page.tab.locator(".picture img").get_attribute("alt")
+    assert page.tab.evaluate("window.pwned") is None
+    assert page.tab.locator("script").count() == 2
+    assert page.said == []
+
+
+def test_the_page_cannot_reach_the_network(opened: Any) -> None:
+    page = opened()
+    reach = "url => fetch(url).then(() => 'reached', () => 'refused')"
+    assert page.tab.evaluate(reach, "http://127.0.0.1:9/") == "refused"
+    assert any("Content Security Policy" in line for line in page.said)
+
+
+def test_pointing_tells_configuration_and_interval(opened: Any) -> None:
+    page = opened()
+    page.tab.locator('.point[data-index="3"]').hover()
+    told = page.tab.locator("#tip").inner_text()
+    accuracy = next(one for one in page.data["metrics"] if one["name"] == "accuracy")
+    mean, error = 100 * accuracy["mean"][3], 100 * accuracy["error"][3]
+    assert "trial 3: depth 4, l1_fm 0.8276" in told
+    assert f"accuracy (%): {mean:.1f} ±{error:.1f}" in told
+    page.tab.keyboard.press("Escape")
+    assert page.tab.locator("#tip").is_hidden()
+
+
+def test_a_click_shows_the_card(opened: Any) -> None:
+    page = opened()
+    front = page.data["configurations"]["front"].index(True)
+    page.tab.locator(f'.point[data-index="{front}"]').click()
+    card = page.tab.locator("#card")
+    assert card.locator("h2").inner_text().startswith(f"Trial {front}")
+    assert "on the front" in card.locator("h2").inner_text()
+    assert card.locator("figure path.curve").count() == 2 * 2 + 2  # phases x seeds, proof
+    assert card.get_by_text("lagrangian").count() == 2
+    image = card.locator(".picture img")
+    image.scroll_into_view_if_needed()
+    assert image.evaluate("node => node.decode().then(() => node.naturalWidth)") > 100
+    card.locator("select").first.select_option("loss")
+    assert card.locator("figure text.name", has_text="loss").count() == 2
+    card.locator(".picture").click()
+    assert page.tab.locator("#large img").is_visible()
+    page.tab.keyboard.press("Escape")
+    assert page.tab.locator("#large img").is_hidden()
+    assert page.tab.url.endswith(f"#trial-{front}")
+    assert page.said == []
+
+
+def test_an_address_names_a_trial(opened: Any) -> None:
+    page = opened(at="#trial-7")
+    assert page.tab.locator("#card-title").inner_text().startswith("Trial 7")
+    assert "study show made 7" in page.tab.locator("#card").inner_text()
+    last = opened(at=f"#trial-{COUNT - 1}")
+    assert "1 failed run" in last.tab.locator("#card-title").inner_text()
+    assert "1 of 2 seeds failed" in last.tab.locator("#card").inner_text()
+
+
+def test_the_keyboard_is_enough(opened: Any) -> None:
+    page = opened()
+    keyboard = page.tab.keyboard
+    page.points().first.focus()
+    keyboard.press("Home")
+    index = "Number(document.activeElement.dataset.index)"
+    seen = [page.tab.evaluate(index)]
+    for _ in range(3):
+        keyboard.press("ArrowRight")
+        seen.append(page.tab.evaluate(index))
+    accuracy = next(one for one in page.data["metrics"] if one["name"] == "accuracy")["mean"]
+    assert seen == sorted(range(COUNT), key=lambda i: accuracy[i])[:4]
+    assert f"trial {seen[-1]}:" in page.tab.locator("#tip").inner_text()
+    keyboard.press("Enter")
+    assert page.tab.evaluate("document.activeElement.id") == "card"
+    assert page.tab.locator("#card-title").inner_text().startswith(f"Trial {seen[-1]}")
+    assert page.tab.locator("#said").inner_text() == f"Trial {seen[-1]} is shown"
+    # one stop for all points
+    assert page.tab.locator('#front .point[tabindex="0"]').count() == 1
+
+
+def test_filters_act_on_table_and_plots(opened: Any) -> None:
+    page = opened()
+    page.filter("depth", "4")
+    assert page.points().count() == COUNT // 2
+    assert set(page.column(1)) == {"4"}
+    page.filter("accuracy", ">= 60")
+    left = page.points().count()
+    assert 0 < left < COUNT // 2
+    assert all(float(text.split()[0]) >= 60 for text in page.column(3))
+    assert page.tab.locator(".count").inner_text().startswith(f"{left} of {COUNT}")
+    page.filter("accuracy", ">= sixty")
+    field = page.tab.get_by_label("Filter accuracy", exact=True)
+    assert field.get_attribute("aria-invalid") == "true"
+    assert page.points().count() == left  # as it was
+    page.tab.get_by_role("button", name="Show all").click()
+    assert page.points().count() == COUNT
+    assert field.input_value() == ""
+    page.tab.get_by_label("only the front").check()
+    assert page.points().count() == sum(page.data["configurations"]["front"])
+    page.filter("trial", "1000")
+    assert page.column(0) == ["No configuration passes the filters."]
+    assert page.said == []
+
+
+def test_the_table_sorts_and_turns_its_pages(opened: Any) -> None:
+    page = opened()
+    assert page.rows().count() == 25
+    page.tab.get_by_role("button", name="Next").click()
+    assert page.rows().count() == COUNT - 25
+    heading = page.tab.locator(".configurations thead").get_by_role("button", name="l1_fm")
+    for way, down in (("ascending", False), ("descending", True)):
+        heading.click()
+        values = [float(text) for text in page.column(2)]
+        assert values == sorted(values, reverse=down)
+        assert len(values) == 25
+        assert page.tab.locator(f'th[aria-sort="{way}"]').inner_text().strip().startswith("l1_fm")
+    page.rows().nth(2).get_by_role("button").click()
+    assert page.rows().nth(2).get_attribute("class").endswith("selected")
+    page.tab.get_by_text("Columns", exact=True).click()
+    page.tab.get_by_label("class independence", exact=True).check()
+    assert page.tab.get_by_label("Filter class independence", exact=True).is_visible()
+
+
+@pytest.mark.parametrize("width", [400, 1600])
+def test_a_drag_along_an_axis_keeps_a_range(opened: Any, width: int) -> None:
+    page = opened(width)
+    axis = page.tab.locator("#parallel .axis", has_text="l1_fm").locator(".hit")
+    axis.scroll_into_view_if_needed()
+    box = axis.bounding_box()
+    upright = box["height"] > box["width"]
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    ends = ((x, box["y"] + box["height"]), (x, y)) if upright else ((box["x"], y), (x, y))
+    page.tab.mouse.move(*ends[0])
+    page.tab.mouse.down()
+    page.tab.mouse.move(*ends[1], steps=4)
+    page.tab.mouse.up()
+    left = [i for i, value in enumerate(page.data["parameters"][1]["values"]) if value <= 4]
+    assert page.points().count() == pytest.approx(len(left), abs=1)
+    page.tab.mouse.click(*ends[1])
+    assert page.points().count() == COUNT
