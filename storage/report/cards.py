@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from qpmstudy.columns import CERTIFICATE
 from qpmstudy.errors import DataError
 from qpmstudy.stage_graph import STAGES
-from qpmstudy.stages.select import CERTIFICATE
 from storage.analysis import Member
 from storage.layout import StorageRoot
 from storage.provenance import code_in_words
