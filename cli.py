@@ -8,7 +8,7 @@ from cluster.commands.cluster import cluster
 from cluster.commands.embed import embed
 from cluster.commands.infer import infer
 from cluster.commands.look import plan, show
-from cluster.commands.models import evaluate, verify
+from cluster.commands.models import compare, evaluate, verify
 from cluster.commands.results import pareto, report, tensorboard
 from cluster.commands.select import select, show_license
 from cluster.commands.study import study
@@ -33,7 +33,7 @@ def main() -> None:
 
 for of_studies in (show, plan, pareto, report, tensorboard, cancel, gc):
     study.add_command(of_studies)
-for command in (study, embed, select, show_license, infer, evaluate, verify, cluster):
+for command in (study, embed, select, show_license, infer, evaluate, compare, verify, cluster):
     main.add_command(command)
 
 

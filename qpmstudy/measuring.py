@@ -38,6 +38,8 @@ class Measured:
     peaks: Float[Tensor, "n F"]
     metrics: dict[str, float | None]  # `SPLIT_METRICS`; None where nothing defines one
     by_class: dict[str, Float[Tensor, " C"]]
+    by_image: dict[str, Float[Tensor, " n"]]
+    """Of those metrics that are means over images; NaN for an image that one is not defined for."""
     sid_left_out: int
 
 
@@ -109,8 +111,9 @@ class SplitMeter:
         classes = scores.shape[1]
         hits = scores.argmax(1) == torch.from_numpy(labels)
         by_class = {"accuracy": class_means(hits, labels, classes)}
+        by_image = {"accuracy": hits.float(), "sid": self._sid.values()}
         if self._masked:
-            shares = self._plausibility.shares()
+            by_image["plausibility"] = shares = self._plausibility.shares()
             by_class["plausibility"] = class_means(shares, labels, classes)
         return Measured(
             logits=scores,
@@ -125,6 +128,7 @@ class SplitMeter:
                 "patch_contextualisation": _finite(self._contextualisation.value()),
             },
             by_class=by_class,
+            by_image=by_image,
             sid_left_out=self._sid.left_out,
         )
 

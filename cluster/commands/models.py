@@ -1,8 +1,9 @@
-"""qpmstudy evaluate and verify: how good an exported model is, and whether it is still that."""
+"""qpmstudy evaluate, compare and verify: how good exported models are, and if they still are."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,44 @@ from cluster.commands.options import (
     storage_root,
     told,
 )
+
+
+def _images_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which images, and how they are embedded."""
+    for option in reversed(
+        (
+            click.option("--dataset", help="Its name, as for embed.  [default: the model's own]"),
+            click.option("--data", type=FOLDER, help="Embed the images in this folder, unstored."),
+            click.option(
+                "--split",
+                default="test",
+                show_default=True,
+                help="test, another split of the dataset, or all; of the model's own embeddings "
+                "also validation.",
+            ),
+            click.option(
+                "--batch",
+                type=click.IntRange(min=1),
+                help="With --data: images embedded at once.",
+            ),
+            click.option(
+                "--workers", type=click.IntRange(min=0), help="With --data: decoding processes."
+            ),
+            click.option(
+                "--skip-broken", is_flag=True, help="With --data: leave out broken images."
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _refuse_without_data(images: Mapping[str, Any]) -> None:
+    from qpmstudy.errors import ConfigError
+
+    given = [f"--{name.replace('_', '-')}" for name, value in images.items() if value]
+    if given:
+        raise ConfigError(f"{given[0]} is about images: give --data FOLDER, too.")
 
 
 @click.command()
@@ -38,19 +77,8 @@ def verify(model: Path, weights: Path | None) -> None:
 
 @click.command()
 @click.argument("model", type=FOLDER)
-@click.option("--dataset", help="Its name, as for embed.  [default: the model's own]")
-@click.option("--data", type=FOLDER, help="Embed the images in this folder, without a store.")
-@click.option(
-    "--split",
-    default="test",
-    show_default=True,
-    help="test, another split of the dataset, or all; of the model's own embeddings also "
-    "validation.",
-)
+@_images_options
 @click.option("--weights", type=FILE, help="With --data: checkpoint of the model's backbone.")
-@click.option("--batch", type=click.IntRange(min=1), help="With --data: images embedded at once.")
-@click.option("--workers", type=click.IntRange(min=0), help="With --data: decoding processes.")
-@click.option("--skip-broken", is_flag=True, help="With --data: leave out broken images.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @root_option
 @embeddings_option
@@ -71,16 +99,70 @@ def evaluate(
     --data, on a folder of images. Classes are told apart by name and may be a part of the model's.
     """
     from cluster.reporter import Reporter
-    from qpmstudy.errors import ConfigError
     from storage.evaluation import evaluate_images, evaluate_stored
     from storage.evaluation_report import evaluation_json, evaluation_text
 
     if data is None:
-        given = [f"--{name.replace('_', '-')}" for name, value in images.items() if value]
-        if given:
-            raise ConfigError(f"{given[0]} is about images: give --data FOLDER, too.")
+        _refuse_without_data(images)
         found = evaluate_stored(model, storage_root(root, embeddings), dataset, split)
     else:
         phase = Reporter(console(stderr=as_json)).phase
         found = evaluate_images(model, data, phase, dataset, split, **images)
     click.echo(json.dumps(evaluation_json(found)) if as_json else evaluation_text(found))
+
+
+@click.command()
+@click.argument("model_a", type=FOLDER)
+@click.argument("model_b", type=FOLDER)
+@_images_options
+@click.option("--weights-a", type=FILE, help="With --data: checkpoint of A's backbone.")
+@click.option("--weights-b", type=FILE, help="With --data: checkpoint of B's backbone.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
+@click.option("--out", type=FOLDER, help="Write comparison.json, disagreements.csv and .png here.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@root_option
+@embeddings_option
+@told
+def compare(
+    model_a: Path,
+    model_b: Path,
+    dataset: str | None,
+    data: Path | None,
+    split: str,
+    root: Path,
+    embeddings: str | None,
+    weights_a: Path | None,
+    weights_b: Path | None,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
+    **images: Any,
+) -> None:
+    """Compare two exported models, MODEL_A and MODEL_B, on the same images.
+
+    On stored embeddings of each one's backbone, or, with --data, on a folder of images. Metrics
+    come with the interval of their difference (bootstrap over images, the same ones for both),
+    accuracy with McNemar's exact test. Then the images follow that the models call differently.
+    """
+    from cluster.reporter import Reporter
+    from storage.comparison import compare as compared
+    from storage.comparison import in_common
+    from storage.comparison_report import comparison_json, comparison_text, write_comparison
+    from storage.model_images import folder_images, stored_images
+
+    chosen = dataset, split
+    if data is None:
+        _refuse_without_data(images | {"weights_a": weights_a, "weights_b": weights_b})
+        storage = storage_root(root, embeddings)
+        both = [stored_images(model, storage, *chosen) for model in (model_a, model_b)]
+    else:
+        phase = Reporter(console(stderr=as_json)).phase
+        both = [
+            folder_images(model, data, phase, *chosen, weights=weights, **images)
+            for model, weights in ((model_a, weights_a), (model_b, weights_b))
+        ]
+    first, second, left_out = in_common(*both)
+    found = compared(first, second, left_out, seed)
+    click.echo(json.dumps(comparison_json(found)) if as_json else comparison_text(found))
+    for path in [] if out is None else write_comparison(found, first, second, out):
+        click.echo(f"wrote {path}", err=as_json)

@@ -2,7 +2,9 @@
 
 import math
 
+import torch
 from jaxtyping import Float, Int
+from torch import Tensor
 
 from qpmstudy.errors import ConfigError
 from qpmstudy.metrics.arrays import Array, as_real, as_tensor
@@ -31,6 +33,7 @@ class SidMean:
         self.images = 0
         self.left_out = 0
         self._sum = 0.0
+        self._values: list[Tensor] = []
         self._top = weights.sort(dim=1, descending=True, stable=True).indices[:, :k]
         self._defined = (weights != 0).sum(1) >= k
 
@@ -43,13 +46,19 @@ class SidMean:
         top_maps = as_real(maps.gather(2, chosen))
         size = top_maps.abs().mean(1, keepdim=True).clamp(MEAN_FLOOR)
         diversity = (top_maps / size).softmax(1).amax(2).sum(1) / chosen.shape[2]
-        self._sum += float(diversity.double()[counted.to(maps.device)].sum())
+        counted_there = counted.to(maps.device)
+        self._sum += float(diversity.double()[counted_there].sum())
+        self._values.append(diversity.float().where(counted_there, math.nan).cpu())
         self.images += int(counted.sum())
         self.left_out += int((~counted).sum())
 
     def value(self) -> float:
         """Return the mean over all images that were not left out."""
         return self._sum / self.images if self.images else math.nan
+
+    def values(self) -> Float[Tensor, " N"]:
+        """Return the value of each image, in the order they were added; NaN for one left out."""
+        return torch.cat(self._values) if self._values else torch.empty(0)
 
 
 def sid(
