@@ -28,6 +28,7 @@ def main() -> None:
       python cli.py study export l1fm --out models/   its best models
       python cli.py evaluate models/NAME --split shift
       python cli.py infer models/NAME bird.jpg --explain out/
+      python cli.py verify models/NAME                is it still what was exported?
     """
 
 
