@@ -6,6 +6,7 @@ import click
 
 from cluster.commands.cluster import cluster
 from cluster.commands.embed import embed
+from cluster.commands.explain import explain
 from cluster.commands.infer import infer
 from cluster.commands.look import plan, show
 from cluster.commands.models import compare, evaluate, verify
@@ -34,7 +35,18 @@ def main() -> None:
 
 for of_studies in (show, plan, pareto, report, tensorboard, cancel, gc):
     study.add_command(of_studies)
-for command in (study, embed, select, show_license, infer, evaluate, compare, verify, cluster):
+for command in (
+    study,
+    embed,
+    select,
+    show_license,
+    infer,
+    explain,
+    evaluate,
+    compare,
+    verify,
+    cluster,
+):
     main.add_command(command)
 
 
