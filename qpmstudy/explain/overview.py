@@ -84,7 +84,7 @@ def overview_png(found: Overview) -> bytes:
     named = classes <= NAMED_CLASSES
     rows = 0.19 if named else min(0.19, 14 / classes)
     size = (3.2 * named + 1.2 + 0.26 * features, 1.9 + rows * classes)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=size, dpi=120, layout="constrained")
     top, matrix = figure.subplots(
         2, 1, sharex=True, height_ratios=(1, max(1.0, size[1] - 1.6)), squeeze=True
     )
@@ -93,8 +93,8 @@ def overview_png(found: Overview) -> bytes:
     top.set_title(f"{found.title}: which class uses which feature", loc="left", fontsize=10)
     largest = max(float(np.abs(found.weight).max()), 1e-12)
     matrix.imshow(
-        found.weight, cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto",
-        interpolation="nearest",
+        found.weight, cmap="RdBu_r", vmin=-1.3 * largest, vmax=1.3 * largest, aspect="auto",
+        interpolation="nearest",  # the ends of the map are nearly black
     )  # fmt: skip
     matrix.set_xticks(range(features), [str(number) for number in found.features], rotation=90)
     matrix.set_xlabel("feature (its number in the dense model)")
