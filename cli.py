@@ -6,6 +6,7 @@ import click
 
 from cluster.commands.cluster import cluster
 from cluster.commands.embed import embed
+from cluster.commands.explain import explain
 from cluster.commands.infer import infer
 from cluster.commands.look import plan, show
 from cluster.commands.models import compare, evaluate, verify
@@ -28,12 +29,24 @@ def main() -> None:
       python cli.py study export l1fm --out models/   its best models
       python cli.py evaluate models/NAME --split shift
       python cli.py infer models/NAME bird.jpg --explain out/
+      python cli.py verify models/NAME                is it still what was exported?
     """
 
 
 for of_studies in (show, plan, pareto, report, tensorboard, cancel, gc):
     study.add_command(of_studies)
-for command in (study, embed, select, show_license, infer, evaluate, compare, verify, cluster):
+for command in (
+    study,
+    embed,
+    select,
+    show_license,
+    infer,
+    explain,
+    evaluate,
+    compare,
+    verify,
+    cluster,
+):
     main.add_command(command)
 
 

@@ -136,7 +136,7 @@ def _row(drawing: Drawing, letter: str, said: Said, one: Disagreement) -> list[T
     colours = [colour(position) for position in range(len(used))]
     right = "right" if said.right else "wrong"
     tiles = [
-        Tile(drawing.input(side=TILE_SIDE).picture, one.true, one.image),
+        Tile(drawing.input(side=TILE_SIDE).picture, one.true, one.image.rpartition("/")[2]),
         drawing.tile(
             used, colours, f"{letter}: {said.name}", f"{right}, {said.probability:.2f}", TILE_SIDE
         ),

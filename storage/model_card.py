@@ -72,7 +72,13 @@ def _worth(record: Mapping[str, Any]) -> list[str]:
             if record["protocol"] == "paper"
             else "; the test split took no part."
         )
-        + f" It is {record['pick']}.",
+        + f" Why this one: {record['pick']}.",
+        *(_over_seeds(seeds) if seeds["accuracy"]["seeds"] > 1 else []),
+    ]
+
+
+def _over_seeds(seeds: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return [
         "The same configuration over seeds, of which this model is the best; brackets: 95% "
         "interval of the mean (Student).",
         _table(

@@ -37,7 +37,18 @@ FORBIDDEN = {
     "storage": {"ray", "optuna", "click", "rich", "tensorboard"},
 }
 COMMANDS = (
-    *("options", "study", "look", "upkeep", "embed", "select", "models", "infer", "results"),
+    *(
+        "options",
+        "study",
+        "look",
+        "upkeep",
+        "embed",
+        "select",
+        "models",
+        "infer",
+        "explain",
+        "results",
+    ),
     "cluster",
 )
 AT_HOME = {

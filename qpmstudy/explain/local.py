@@ -15,8 +15,8 @@ from qpmstudy.inference import Prediction, TokenModel
 
 TILES_A_ROW = 4
 SMALL_SIDE, SMALL_A_ROW, MOST_SMALL = 150, 8, 64
-UNUSED: Colour = (255, 255, 255)
-"""Of features that the predicted class does not use."""
+UNUSED: Colour = (150, 60, 255)
+"""Of features that the predicted class does not use; none of the palette's."""
 
 
 def write_explanation(

@@ -126,7 +126,7 @@ def test_through_the_command_line(own_copy: Any, tmp_path: Path) -> None:
     assert found.code == 0, found.err
     (path,) = map(Path, found.out.split())
     assert path.name == "tiny-trial1-seed1"
-    assert "It is the largest sid of the study." in (path / "MODEL_CARD.md").read_text()
+    assert "Why this one: the largest sid of the study." in (path / "MODEL_CARD.md").read_text()
     refused(here(*export, "--pick", "best:test_sid"), 2, "--pick best:sid")
     refused(here(*export, "--pick", "nothing"), 2, "--pick takes")
     assert [one.name for one in (tmp_path / "out").iterdir()] == [path.name]
