@@ -67,7 +67,9 @@ RECORDERS = {
     "storage/artifacts.py",  # when a result was written, in its manifest
     "storage/cancel.py",  # when somebody asked a driver to stop
     "cluster/replicate.py",  # when a row was committed
-    "cluster/trial_events.py",  # TensorBoard's own stamps
+    "storage/report/data.py",  # shows when a row was committed
+    "cluster/event_file.py",  # TensorBoard's own stamps
+    "cluster/trial_events.py",  # when a run of HParams began and ended
 }
 """Files that note the time of day for people; nothing is decided by it, as clocks may jump."""
 AGES = {"storage/garbage.py"}
