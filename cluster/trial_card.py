@@ -81,7 +81,7 @@ def _repeating(row: Row) -> list[str]:
     return [
         *lines,
         f"- more of it: `python cli.py study show {name} {trial}`",
-        f"- its model: `python cli.py study export {name} --trial {trial} --out models/`",
+        f"- its model: `python cli.py study export {name} --pick {trial} --out models/`",
     ]
 
 

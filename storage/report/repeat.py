@@ -30,7 +30,7 @@ def commands(result: ParetoResult, root: Path) -> list[dict[str, str]]:
         ("See what of it is done, and what failed", _line(root, "status", name)),
         ("Print the front, and write it as files", _line(root, "pareto", name)),
         ("Export a model of each configuration on the front", _export(root, name)),
-        ("Export one configuration", _export(root, name, "--trial", str(trial))),
+        ("Export one configuration", _export(root, name, "--pick", str(trial))),
         ("All that is known of one trial", _line(root, "show", name, str(trial))),
         ("Look at all curves in TensorBoard", _line(root, "tensorboard", name)),
         ("Make this page anew", _line(root, "report", name)),
@@ -42,7 +42,7 @@ def of_trial(root: Path, name: str) -> list[dict[str, str]]:
     """Return commands about one trial; TRIAL stands for its number."""
     return [
         {"why": "All that is known of it", "command": _line(root, "show", name, "TRIAL")},
-        {"why": "Its model", "command": _export(root, name, "--trial", "TRIAL")},
+        {"why": "Its model", "command": _export(root, name, "--pick", "TRIAL")},
     ]
 
 

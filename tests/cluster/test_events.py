@@ -63,7 +63,7 @@ def test_a_run_has_its_curves_figures_configuration_and_card(tmp_path: Path) -> 
         "| accuracy | validation | 75.0 | 50.0 |", "| accuracy | test | 70.0 | - |",
         "gap 0.01, solver lagrangian", "- command: `python cli.py study launch s.yaml`",
         "- code: commit cccccccccccc, as installed",
-        "- its model: `python cli.py study export s --trial 1 --out models/`",
+        "- its model: `python cli.py study export s --pick 1 --out models/`",
     ):  # fmt: skip
         assert line in card(reader).splitlines()
 

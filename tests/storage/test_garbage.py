@@ -73,7 +73,7 @@ def test_only_what_no_row_names_is_removed(own_copy: Any) -> None:
         own_copy.root.overlays / key[:2] / f"{key}.jpg" for key in (STRAY, rows[0]["key.evaluate"])
     ]
     for picture in pictures:
-        picture.parent.mkdir(parents=True)
+        picture.parent.mkdir(parents=True, exist_ok=True)
         picture.write_bytes(b"123")
     size = sum(file.stat().st_size for file in path.iterdir())
     before = stored(own_copy.root)
