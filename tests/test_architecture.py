@@ -249,7 +249,7 @@ def test_the_science_runs_without_the_rest(tmp_path: Path) -> None:
         "there = [name for name in rest if importlib.util.find_spec(name)]\n"
         "assert not there, there\n"
         "import qpmstudy.pipeline, qpmstudy.report, qpmstudy.plots, qpmstudy.pareto\n"
-        "from qpmstudy.backbones import open_backbone\n"
+        "from qpmstudy.backbones.opening import open_backbone\n"
         "from qpmstudy.selection import SOLVERS\n"
         "import qpmstudy.predicting, qpmstudy.verification, qpmstudy.onnx_file\n"
         "assert qpmstudy.load is qpmstudy.exported.load_model\n"
