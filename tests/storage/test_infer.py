@@ -168,3 +168,14 @@ def test_few_pictures_are_decoded_ahead(model: Path, folder: Path) -> None:
         assert isinstance(next(stream), predicting.Predicted)
     assert taken <= 12
     stream.close()  # type: ignore[attr-defined]  # it is a generator
+
+
+def test_an_overview_through_the_command_line(model: Path, tmp_path: Path) -> None:
+    found = here("explain", model, "overview", "--out", tmp_path / "out")
+    assert found.code == 0, found.err
+    names = ("overview.png", "overview.html")
+    assert found.out.splitlines() == [f"wrote {tmp_path / 'out' / name}" for name in names]
+    page = (tmp_path / "out" / "overview.html").read_text()
+    record = json.loads((model / "model.json").read_text())
+    assert all(name in page for name in record["class_names"])
+    refused(here("explain", tmp_path, "overview", "--out", tmp_path), 1, "is no exported model")
