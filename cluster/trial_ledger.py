@@ -92,10 +92,23 @@ class TrialLedger:
         The sampler is seeded by trial and parameter, so what it draws does not depend on how
         often the study was interrupted, or where.
         """
-        self._seed_sampler(self._dealt, 0)
-        trial = self._study.ask()
         self._dealt += 1
+        if self._spec.sampler == "grid":
+            return self._deal_level()
+        self._seed_sampler(self._dealt - 1, 0)
+        trial = self._study.ask()
         return LedgerTrial(trial.number - self._warm, self._suggest(trial), running=True)
+
+    def _deal_level(self) -> LedgerTrial:
+        """Deal the next configuration of a grid, by one entry into the journal.
+
+        Asked for a trial, Optuna would look through all those before, each time.
+        """
+        level = self._levels.popleft()
+        self._study.add_trial(
+            optuna.trial.create_trial(state=TrialState.RUNNING, user_attrs={LEVEL: level})
+        )
+        return LedgerTrial(self._dealt - 1, level, running=True)
 
     def tell(self, number: int, values: Sequence[float | None]) -> bool:
         """Record the objectives of a trial; returns False, and records FAIL, if one is no number.
@@ -149,10 +162,6 @@ class TrialLedger:
         return LedgerTrial(number, self._suggest(trial), running=True)
 
     def _suggest(self, trial: optuna.Trial) -> dict[str, Any]:
-        if self._spec.sampler == "grid":
-            level = self._levels.popleft()
-            trial.set_user_attr(LEVEL, level)
-            return level
         chosen: dict[str, Any] = {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

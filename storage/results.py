@@ -5,6 +5,7 @@ twice leaves one, and a reader never meets half of one. All files of a study sha
 and each carries a checksum of its row: of Parquet's own, none covers the names of the columns.
 """
 
+import functools
 import hashlib
 import json
 import logging
@@ -67,6 +68,11 @@ def metric_names(row: Row) -> list[str]:
 
 def schema(held_out: Iterable[str]) -> pa.Schema:
     """Return the schema of a study's rows; `held_out` are the splits besides "train"."""
+    return _schema(tuple(held_out))
+
+
+@functools.cache
+def _schema(held_out: tuple[str, ...]) -> pa.Schema:
     columns: list[tuple[str, pa.DataType]] = [
         ("study", pa.string()),
         ("trial", pa.int64()),
