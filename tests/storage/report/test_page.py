@@ -241,7 +241,8 @@ def test_a_drag_along_an_axis_keeps_a_range(opened: Any, width: int) -> None:
     box = axis.bounding_box()
     upright = box["height"] > box["width"]
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    ends = ((x, box["y"] + box["height"]), (x, y)) if upright else ((box["x"], y), (x, y))
+    start = (x, box["y"] + box["height"] - 2) if upright else (box["x"] + 2, y)
+    ends = (start, (x, y))
     page.tab.mouse.move(*ends[0])
     page.tab.mouse.down()
     page.tab.mouse.move(*ends[1], steps=4)
