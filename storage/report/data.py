@@ -1,8 +1,8 @@
 """Everything the page shows, as JSON types."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,7 @@ def _study(result: ParetoResult, account: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _moment(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _hypervolume(result: ParetoResult) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 // Two metrics against each other: a point a configuration, with its interval, and the front.
 
 const FRONT_HEIGHT = { narrow: 340, wide: 460 };
-const LABELLED = 14; // points of a front that are numbered, at most
+const LABEL = { width: 24, height: 14 }; // pixels of a point's number
 
 function frontPlot() {
   const box = el("div", { class: "plot" });
@@ -68,7 +68,7 @@ function frontScene(width, across, up, focused) {
     "aria-label": `${across.label} against ${up.label}, a point for each of ${counted(open.length, "configuration")}`,
   }, axes(area, x, y, unit(across), unit(up)));
   if (across.objective && up.objective && objectives.length === 2) scene.append(frontLine(place, across, up));
-  const numbered = known.front.filter(Boolean).length <= LABELLED;
+  const free = roomForLabels();
   for (const i of [...drawn].sort((a, b) => order(a) - order(b))) {
     const bars = [across, up].map((metric) => (metric.error[i] === null ? null : scaled(metric)(metric.error[i])));
     const [cx, cy] = place(i);
@@ -77,9 +77,19 @@ function frontScene(width, across, up, focused) {
       reach[0] && { x1: Math.max(cx - reach[0], area.x[0]), x2: Math.min(cx + reach[0], area.x[1]), y1: cy, y2: cy },
       reach[1] && { x1: cx, x2: cx, y1: Math.min(cy - reach[1], area.y[0]), y2: Math.max(cy + reach[1], area.y[1]) },
     ];
-    scene.append(point(i, cx, cy, lines.filter(Boolean), i === entry, numbered));
+    scene.append(point(i, cx, cy, lines.filter(Boolean), i === entry, known.front[i] && free(cx, cy)));
   }
   return scene;
+}
+
+// Says of one point after another whether its number would cover no other's.
+function roomForLabels() {
+  const taken = [];
+  return (x, y) => {
+    const clear = taken.every(([left, top]) => Math.abs(left - x) >= LABEL.width || Math.abs(top - y) >= LABEL.height);
+    if (clear) taken.push([x, y]);
+    return clear;
+  };
 }
 
 // What the filters leave fills the plot; others may lie outside.
@@ -122,7 +132,7 @@ function point(index, x, y, bars, inTabOrder, numbered) {
       ? svg("path", { class: "mark", "fill-opacity": fullness, d: `M${x} ${y - 9}L${x + 9} ${y}L${x} ${y + 9}L${x - 9} ${y}Z` })
       : svg("circle", { class: "mark", "fill-opacity": fullness, cx: x, cy: y, r: size }),
   );
-  if (front && numbered && shown) node.append(svg("text", { x: x + 10, y: y - 9 }, known.trial[index]));
+  if (numbered && shown) node.append(svg("text", { x: x + 10, y: y - 9 }, known.trial[index]));
   if (!shown) return node;
   const hint = () => {
     const at = node.querySelector(".hit").getBoundingClientRect();

@@ -12,6 +12,11 @@ from storage.report import report_page
 
 COUNT = 30
 EVIL = '</script><script>window.pwned = 1</script><img src=x onerror="window.pwned = 1">'
+ENDS = """line => ["1", "2"].map((end) => {
+    const frame = line.ownerSVGElement.getBoundingClientRect();
+    return ["x", "y"].map((way) => Number(line.getAttribute(way + end)) + frame[way]);
+})"""
+"""Where a line begins and ends in the window: its box has its width around it."""
 EVIL_CLASS = '<script>window.pwned = 1</script>"'
 
 
@@ -238,10 +243,8 @@ def test_a_drag_along_an_axis_keeps_a_range(opened: Any, width: int) -> None:
     page = opened(width)
     axis = page.tab.locator("#parallel .axis", has_text="l1_fm").locator(".hit")
     axis.scroll_into_view_if_needed()
-    box = axis.bounding_box()
-    upright = box["height"] > box["width"]
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    ends = ((x, box["y"] + box["height"]), (x, y)) if upright else ((box["x"], y), (x, y))
+    start, end = axis.evaluate(ENDS)
+    ends = (start, [(start[at] + end[at]) / 2 for at in (0, 1)])
     page.tab.mouse.move(*ends[0])
     page.tab.mouse.down()
     page.tab.mouse.move(*ends[1], steps=4)
