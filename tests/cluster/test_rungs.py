@@ -22,7 +22,7 @@ from cluster.study_machine import Deal, Finish, Start, Stop, StudyMachine
 from cluster.trial_ledger import TrialLedger
 from qpmstudy.columns import SPLIT_METRICS, TRAINING_METRICS
 from qpmstudy.errors import ConfigError
-from qpmstudy.pareto import hypervolume_2d, non_dominated
+from qpmstudy.pareto import hypervolume, non_dominated
 from qpmstudy.stages import StageOutput
 from simulated import PIPELINE, Simulation
 from storage.artifacts import ArtifactStore
@@ -401,7 +401,7 @@ def test_on_a_recorded_study_it_saves_time_and_keeps_the_front(keep: float, shar
     trials = sorted({trial for trial, _ in worth})
     means = np.array([np.mean([v for (t, _), v in worth.items() if t == n], 0) for n in trials])
     front = set(np.flatnonzero(non_dominated(means, (True, True))).tolist())
-    whole = hypervolume_2d(means, (0.0, 0.0), (True, True))
+    whole = hypervolume(means, (0.0, 0.0), (True, True))
     times, volumes, kept, stopped = [], [], [], []
     for order in range(40):
         dealt = np.random.default_rng(order).permutation(trials).tolist()
@@ -410,7 +410,7 @@ def test_on_a_recorded_study_it_saves_time_and_keeps_the_front(keep: float, shar
         complete = [trial for trial in trials if trial not in ended]
         times.append(some.now / all_.now)
         stopped.append(len(ended) / len(trials))
-        volumes.append(hypervolume_2d(means[complete], (0.0, 0.0), (True, True)) / whole)
+        volumes.append(hypervolume(means[complete], (0.0, 0.0), (True, True)) / whole)
         kept.append(len(front & set(complete)) / len(front))
     print(
         f"stopped {np.mean(stopped):.0%}; time {np.mean(times):.0%}; of the front's hypervolume "

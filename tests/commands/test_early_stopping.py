@@ -66,11 +66,10 @@ def test_a_trial_behind_the_others_is_stopped_and_stays_so(
     assert here("study", "show", "early", "1", "--root", root).code == 0
     front = here("study", "pareto", "early", "--all", "--root", root)
     assert any(line.split()[:2] == ["stopped", "1"] for line in front.out.splitlines())
-    lines = (root / "early" / "pareto.csv").read_text().splitlines()
-    assert [line.split(",")[:5] for line in lines[1:]] == [
-        ["0", "True", "2", "0", "0"],
-        ["1", "False", "0", "0", "2"],
-    ]
+    table = pq.read_table(root / "early" / "pareto.parquet").to_pylist()
+    ends = {r["trial"]: (r["on_front"], r["complete"], r["failed"], r["stopped"]) for r in table}
+    assert ends == {0: (True, 2, 0, 0), 1: (False, 0, 0, 2)}
+    assert table[1]["why_not"] == "2 of 2 seeds ended early at evaluate_dense"
 
     # a driver that was killed before the row of a stopped trial was there
     before = {path: path.read_bytes() for path in results.iterdir()}
