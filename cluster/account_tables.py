@@ -23,7 +23,7 @@ def study_view(account: Mapping[str, Any]) -> Group:
     front = ", ".join(map(str, done["front"])) or "none yet"
     head = [
         f"{account['study']}: {account['state']}, {done['runs']} of {done['of']} runs, "
-        f"{done['failed']} failed; trials on the front: {front}",
+        f"{done['failed']} failed, {done['stopped']} stopped early; trials on the front: {front}",
         *([account["description"]] if account["description"] else []),
         f"{asked['configurations']} configurations x {asked['seeds']} seeds by {asked['sampler']}; "
         + ", ".join(f"{way} {name}" for name, way in asked["objectives"].items())
@@ -39,6 +39,11 @@ def study_view(account: Mapping[str, Any]) -> Group:
         table = _table("failures", (), ("trial", "seed", "error"))
         for one in account["failures"]:
             table.add_row(str(one["trial"]), str(one["seed"]), one["error"])
+        parts.append(table)
+    if account["stopped"]:
+        table = _table("stopped early", (), ("trial", "at"))
+        for one in account["stopped"]:
+            table.add_row(str(one["trial"]), one["why"])
         parts.append(table)
     return Group(*parts)
 
@@ -62,6 +67,8 @@ def trial_view(account: Mapping[str, Any]) -> Group:
     if account["certificates"]:
         parts.append(_certificates(account["certificates"]))
     parts += [_stages(account["stages"]), _provenance(account["provenance"])]
+    for seed, why in account["stopped"].items():
+        parts.append(_lines([f"seed {seed} stopped at {why}"]))
     for seed, error in account["errors"].items():
         traceback = account["error_logs"].get(seed, ())
         parts.append(_lines([f"seed {seed} FAILED: {error}", *(f"  {line}" for line in traceback)]))

@@ -5,8 +5,9 @@ from typing import Any
 
 from ray import tune
 
-from cluster.replicate import StudyContext, run_trial
+from cluster.replicate import run_trial
 from cluster.stage_source import LedgerSource
+from cluster.study_context import StudyContext
 from qpmstudy.config import PipelineConfig, with_values
 from storage.study.space import Parameter, settings
 

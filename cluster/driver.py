@@ -9,20 +9,24 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from cluster.budget import Spending
 from cluster.plan import Plan, objectives, settle
-from cluster.replicate import StudyContext, run_trial
+from cluster.replicate import commit_stopped, run_trial
 from cluster.reporter import Reporter, best_so_far, trial_line
+from cluster.rungs import Report, Verdict
 from cluster.running_front import RunningFront
 from cluster.stage_source import StoredSource
-from cluster.study_machine import Deal, Finish, Start, Wait
+from cluster.study_context import StudyContext
+from cluster.study_machine import Deal, Finish, Start, Stop, Wait
 from cluster.trial_ledger import TrialLedger
 from qpmstudy.config import PipelineConfig, contradictions, with_values
 from qpmstudy.files import refusal
+from qpmstudy.stage_graph import STAGES
 from storage.results import Row
 from storage.study import StudySpec
 from storage.study.space import settings
@@ -65,6 +69,7 @@ class StudyDriver:
     spending: Spending
     left: Callable[[], str] = lambda: ""
     ended: int = 0  # trials, in this launch
+    verdicts: list[Verdict] = field(default_factory=list)  # to be told to those who run the trials
     _chosen: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     _rows: dict[int, list[Row]] = field(default_factory=dict)  # by trial
     _starts: deque[tuple[float, int]] = field(default_factory=deque)
@@ -77,6 +82,7 @@ class StudyDriver:
         self.front = RunningFront(self.spec, summarise(self.plan.rows, self.spec))
         for row in self.plan.rows:
             self._rows.setdefault(row["trial"], []).append(row)
+            self._pass_rungs(row)
 
     @property
     def running(self) -> int:
@@ -112,11 +118,30 @@ class StudyDriver:
                 dealt = self.ledger.deal()
                 self._chosen[dealt.number] = dealt.chosen
                 machine.dealt(dealt.number)
+            elif isinstance(command, Stop):
+                self._commit_stopped(command)
             else:
                 job = self._without_stored(command)
-                if job.seeds:
+                if machine.stopped(job.number):  # by what the stored seeds are worth
+                    machine.ended(job.number, job.seeds)
+                elif job.seeds:
                     self._starts.append((time.monotonic(), len(job.seeds)))
                     return job
+
+    def reached(self, report: Report) -> None:
+        """Enter what a run is worth at a rung; if its trial stops now, `verdicts` has why.
+
+        That is recorded first: the launch after a kill finds the trial stopped.
+        """
+        rungs = self.plan.machine.rungs
+        assert rungs is not None
+        verdict = self.plan.machine.reached(report)
+        if rungs.knows(report.trial, report.seed, report.rung):
+            standing = rungs.standings[report.rung][report.trial]
+            self.ledger.note_rung(report.trial, report.rung, standing)
+        if verdict and verdict.stop:
+            logger.info("trial %s stops at %s: %s", report.trial, report.rung, verdict.why)
+            self.verdicts.append(verdict)
 
     def gone(self, job: Job) -> None:
         """Note that whoever carried out a job is gone: enter its rows; what lacks one is left."""
@@ -126,18 +151,45 @@ class StudyDriver:
 
     def _without_stored(self, start: Start) -> Job:
         """Commit the seeds whose stages are all stored; return the others."""
-        chosen = self._chosen[start.trial]
-        config = with_values(self.spec.pipeline, settings(self.spec.parameters, chosen))
+        chosen, config = self._chosen[start.trial], self._config(start.trial)
         stored = [seed for seed in start.seeds if self._is_stored(config, seed)]
         if stored:
             run = run_trial(self.context, self._stored, start.trial, config, stored)
-            try:
+            with self._refusals():
                 rows = asyncio.run(run)
-            except OSError as error:  # of an open file, which does not say which one it is
-                raise refusal(error, self.context.folder.path) or error from error
             self._enter(rows)
         rest = tuple(seed for seed in start.seeds if seed not in stored)
         return Job(start.trial, chosen, rest)
+
+    def _commit_stopped(self, stop: Stop) -> None:
+        config = self._config(stop.trial)
+        with self._refusals():
+            rows = [commit_stopped(self.context, config, s, stop.verdict) for s in stop.seeds]
+        self._enter(rows)
+
+    def _config(self, trial: int) -> PipelineConfig:
+        chosen = settings(self.spec.parameters, self._chosen[trial])
+        return with_values(self.spec.pipeline, chosen)
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:  # of an open file, which does not say which one it is
+            raise refusal(error, self.context.folder.path) or error from error
+
+    def _pass_rungs(self, row: Row) -> None:
+        """Enter a run that is complete and did not say itself what it is worth at the rungs."""
+        rungs = self.plan.machine.rungs
+        trial, seed = row["trial"], row["seed"]
+        if rungs is None or row["status"] != "COMPLETE" or seed >= self.spec.seeds.min:
+            return
+        if all(rungs.knows(trial, seed, label) for label in rungs.standings):
+            return
+        keys = {stage: row[f"key.{stage}"] for stage in STAGES}
+        figures, artifacts = self.context.rung_figures, self.context.storage.artifacts
+        for report in figures.of_stored(artifacts, trial, seed, keys):
+            self.reached(report)
 
     def _is_stored(self, config: PipelineConfig, seed: int) -> bool:
         # what contradicts itself has no stages: its row says so, and needs nothing
@@ -154,6 +206,7 @@ class StudyDriver:
                 self._show(trial, mine)
             elif row["seed"] >= self.spec.seeds.min:  # one more than the first ones
                 self._show(trial, mine, more=True)
+            self._pass_rungs(row)
 
     def _show(self, trial: int, rows: Sequence[Row], more: bool = False) -> None:
         self.ended += not more

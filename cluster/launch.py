@@ -8,9 +8,9 @@ from cluster.budget import Budget, Spending
 from cluster.cancelling import stopped_when_asked
 from cluster.driver import StudyDriver
 from cluster.plan import Plan, reconcile
-from cluster.replicate import StoreFacts, StudyContext
 from cluster.reporter import Reporter
 from cluster.session import joins_cluster
+from cluster.study_context import StoreFacts, StudyContext
 from cluster.study_events import write_study_events
 from cluster.study_machine import ATTEMPTS
 from cluster.tokens import check_tokens, local_tokens
@@ -108,6 +108,7 @@ def _context(spec: StudySpec, root: StorageRoot, stores: Sequence[EmbeddingStore
         protocol=spec.protocol,
         split=spec.objective_split,
         stores=dict(zip(spec.stores(), facts, strict=True)),
+        early_stopping=spec.early_stopping,
         varied=tuple(path for parameter in spec.parameters for path in parameter.paths),
         pictures=spec.tensorboard.images,
     )

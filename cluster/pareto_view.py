@@ -121,8 +121,8 @@ def _mark(result: ParetoResult, index: int) -> str:
         return "*K"
     if result.front.on_front[index]:
         return "*"
-    failed = any(row["status"] == "FAIL" for row in result.members[index].rows)
-    return "FAILED" if failed else ""
+    statuses = {row["status"] for row in result.members[index].rows}
+    return "FAILED" if "FAIL" in statuses else "stopped" if "STOPPED" in statuses else ""
 
 
 def _value(value: object) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cluster.replication import replication
+from cluster.rungs import Rungs, Verdict
 from cluster.study_machine import Objectives, StudyMachine
 from cluster.trial_ledger import LedgerTrial, TrialLedger
 from storage.results import ResultTable, Row
@@ -40,17 +41,23 @@ def reconcile(
     """Compare ledger and results, tell what was committed but not told, and plan the rest.
 
     A row counts for a trial if its configuration is the one the ledger dealt; one with status
-    FAIL counts too, unless `retry_failed`. `stop_dealing` is the machine's.
+    FAIL counts too, unless `retry_failed`. `stop_dealing` is the machine's. A trial that was
+    stopped early stays so, whatever the study file says of early stopping by now.
     """
     trials = ledger.trials()
     by_trial: dict[int, list[Row]] = {trial.number: [] for trial in trials}
     for row in results.intact_rows():
         by_trial.setdefault(row["trial"], []).append(row)
+    rungs, verdicts = Rungs.of(spec), _verdicts(ledger)
+    if rungs:
+        for number, label, standing in ledger.rungs():
+            rungs.remember(number, label, standing)
     machine = StudyMachine(
         spec.seeds.min,
         max(0, spec.configurations - len(trials)),
         replication(spec).next if spec.seeds.adaptive else None,
         stop_dealing,
+        rungs,
     )
     rows: list[Row] = []
     stale: list[Row] = []
@@ -67,8 +74,18 @@ def reconcile(
         if whole and trial.running:
             settle(spec, ledger, trial.number, mine)
         complete += whole
-        machine.known(trial.number, {row["seed"]: objectives(row, spec) for row in mine})
+        values = {row["seed"]: objectives(row, spec) for row in mine}
+        stopped = verdicts.get(trial.number)
+        if stopped and {row["status"] for row in mine} == {"COMPLETE"} and not trial.running:
+            stopped = None  # its last row was there before it heard
+        machine.known(trial.number, values, stopped)
     return Plan(machine, trials, rows, stale, complete)
+
+
+def _verdicts(ledger: TrialLedger) -> dict[int, Verdict]:
+    """Return by which verdict each trial was stopped."""
+    verdicts = (standing.verdict for _, _, standing in ledger.rungs())
+    return {v.trial: v for v in verdicts if v is not None and v.stop}
 
 
 def objectives(row: Row, spec: StudySpec) -> Objectives | None:
@@ -78,9 +95,10 @@ def objectives(row: Row, spec: StudySpec) -> Objectives | None:
 
 
 def settle(spec: StudySpec, ledger: TrialLedger, trial: int, rows: Sequence[Row]) -> None:
-    """Tell the ledger of a trial whose rows are all committed: mean over seeds, or failure."""
-    if any(row["status"] != "COMPLETE" for row in rows):
-        ledger.fail(trial)
+    """Tell the ledger of a trial whose rows are all committed: mean over seeds, or why none."""
+    statuses = {row["status"] for row in rows}
+    if statuses != {"COMPLETE"}:
+        ledger.fail(trial) if "FAIL" in statuses else ledger.stop(trial)
         return
     means: list[float | None] = []
     for name in spec.objectives:

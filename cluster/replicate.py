@@ -4,80 +4,26 @@ import asyncio
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ray.exceptions import RayError
 
+from cluster.rung_figures import stage_seconds
+from cluster.rungs import Verdict
 from cluster.stage_book import Decision
 from cluster.stage_errors import EXCERPT, StageError
-from cluster.stage_source import StageReport, StageRequest, StageSource
+from cluster.stage_source import StageSource
+from cluster.stage_walk import Progress, unless_stopped, walk
+from cluster.study_context import StudyContext
 from cluster.trial_card import trial_card
 from cluster.trial_events import TrialEvents
 from qpmstudy.config import PipelineConfig, contradictions, flatten
-from qpmstudy.embeddings import held_out
 from qpmstudy.errors import ConfigError, QpmStudyError
-from qpmstudy.stage_graph import STAGES, stage_keys
-from storage.embeddings import EmbeddingStore
-from storage.layout import StorageRoot, StudyFolder
 from storage.overlays import overlay
-from storage.provenance import command_line, provenance
+from storage.provenance import provenance
 from storage.results import schema
 from storage.rows import stage_columns
-
-
-@dataclass(frozen=True)
-class StoreFacts:
-    """What a trial must know of a store of embeddings besides its tokens."""
-
-    fingerprint: str
-    held_out: tuple[str, ...]
-    image_root: str
-
-    @classmethod
-    def of(cls, store: EmbeddingStore) -> "StoreFacts":
-        """Return what the store itself says."""
-        attributes = store.attributes
-        splits = held_out(attributes["split_names"])
-        return cls(store.fingerprint, splits, attributes["image_root"])
-
-
-@dataclass(frozen=True)
-class StudyContext:
-    """What every trial of a study has in common, wherever its stages come from."""
-
-    study: str
-    root: str
-    protocol: str
-    split: str  # that bare metric names are measured on
-    stores: Mapping[tuple[str, str], StoreFacts]
-    varied: tuple[str, ...] = ()  # paths of the values that the study varies
-    pictures: int = 0  # trials that show one in TensorBoard: the first so many
-    command: str = field(default_factory=command_line)  # of the driver, which makes the context
-
-    @property
-    def storage(self) -> StorageRoot:
-        """Return the storage root."""
-        return StorageRoot(Path(self.root))
-
-    @property
-    def folder(self) -> StudyFolder:
-        """Return the folder of the study."""
-        return self.storage.study(self.study)
-
-    @property
-    def held_out(self) -> tuple[str, ...]:
-        """Return every split besides "train" that any store of the study has."""
-        return held_out(name for store in self.stores.values() for name in store.held_out)
-
-    def keys(self, config: PipelineConfig, seed: int) -> dict[str, str]:
-        """Return the key of every stage of a replicate."""
-        return stage_keys(config, self.store(config).fingerprint, seed)
-
-    def store(self, config: PipelineConfig) -> StoreFacts:
-        """Return what is known of the store that a configuration reads."""
-        return self.stores[config.embeddings.dataset, config.embeddings.backbone]
 
 
 async def run_trial(
@@ -88,14 +34,28 @@ async def run_trial(
     seeds: Sequence[int],
 ) -> list[dict[str, Any]]:
     """Run the seeds of a configuration side by side; each commits its own row."""
-    runs = (run_replicate(context, source, trial, config, seed) for seed in seeds)
-    return list(await asyncio.gather(*runs))
+    verdict: asyncio.Future[Verdict] | None = None
+    if context.early_stopping:
+        verdict = asyncio.ensure_future(source.stopped(trial))
+    runs = (run_replicate(context, source, trial, config, seed, verdict) for seed in seeds)
+    try:
+        return list(await asyncio.gather(*runs))
+    finally:
+        if verdict:
+            verdict.cancel()
 
 
 async def run_replicate(
-    context: StudyContext, source: StageSource, trial: int, config: PipelineConfig, seed: int
+    context: StudyContext,
+    source: StageSource,
+    trial: int,
+    config: PipelineConfig,
+    seed: int,
+    verdict: asyncio.Future[Verdict] | None = None,
 ) -> dict[str, Any]:
     """Run one pipeline and return its committed row; an error becomes a row with status FAIL.
+
+    Once there is a `verdict` the run leaves its stages, and its row has the status STOPPED.
 
     Raises:
         RayError, OSError: the cluster or its storage failed, not the pipeline: no row is
@@ -103,26 +63,14 @@ async def run_replicate(
     """
     keys = context.keys(config, seed)
     events = TrialEvents(context.folder.tensorboard, trial, seed)
-    row: dict[str, Any] = {
-        "study": context.study,
-        "trial": trial,
-        "seed": seed,
-        "protocol": context.protocol,
-        "split": context.split,
-        **flatten(config),
-        **{f"key.{stage}": key for stage, key in keys.items()},
-        "fingerprint": context.store(config).fingerprint,
-        "command": context.command,
-        **provenance(),
-    }
+    row = _opening(context, trial, config, seed, keys)
     try:
-        await _run(context, source, config, keys, row, events)
+        await _run(context, source, config, keys, row, events, verdict)
         events.session(flatten(config), complete=row["status"] == "COMPLETE")
         events.card(trial_card(row, context.varied, context.held_out))
     finally:
         events.close()
-    row["committed"] = time.time()
-    return context.folder.results.commit(row, schema(context.held_out))
+    return _committed(context, row)
 
 
 async def _run(
@@ -132,16 +80,23 @@ async def _run(
     keys: Mapping[str, str],
     row: dict[str, Any],
     events: TrialEvents,
+    verdict: asyncio.Future[Verdict] | None,
 ) -> None:
     """Run the stages and enter what they gave into the row, or why they gave nothing."""
+    progress = Progress()
     try:
         problems = contradictions(config)
         if problems:
             raise ConfigError("; ".join(problems) + ".")
-        reports = await _walk(context, source, config, keys, row["seed"], events)
-        row |= {"status": "COMPLETE"} | _reported(reports)
-        row |= stage_columns(context.storage.artifacts, keys, context.split)
-        _figures(context, events, config, row, keys)
+        walking = walk(context, source, row["trial"], config, keys, row["seed"], events, progress)
+        if await unless_stopped(walking, verdict):
+            row |= {"status": "COMPLETE"} | _reported(progress)
+            row |= stage_columns(context.storage.artifacts, keys, context.split)
+            _figures(context, events, config, row, keys)
+        else:
+            assert verdict is not None
+            progress.leave(source)
+            row |= _stopped(verdict.result()) | _reported(progress)
     except (RayError, OSError):
         raise
     except StageError as error:
@@ -153,40 +108,54 @@ async def _run(
         row |= {"status": "FAIL", "error": f"{type(error).__name__}: {error}", "error_log": log}
 
 
-async def _walk(
-    context: StudyContext,
-    source: StageSource,
-    config: PipelineConfig,
-    keys: Mapping[str, str],
-    seed: int,
-    events: TrialEvents,
-) -> list[StageReport]:
-    """Obtain every stage, each as soon as its inputs are there."""
-    tasks: dict[str, asyncio.Task[StageReport]] = {}
+def commit_stopped(
+    context: StudyContext, config: PipelineConfig, seed: int, verdict: Verdict
+) -> dict[str, Any]:
+    """Commit the row of a run that was stopped and that nothing runs for any more.
 
-    async def obtain(stage: str) -> StageReport:
-        await asyncio.gather(*(tasks[name] for name in STAGES[stage].inputs))
-        inputs = {name: keys[name] for name in STAGES[stage].inputs}
-        request = StageRequest(stage, keys[stage], inputs, config, seed)
-        report = await source.obtain(request, lambda records: events.epochs(stage, records))
-        facts = context.storage.artifacts.facts(stage, keys[stage])
-        history = facts.get("history", [])
-        assert isinstance(history, list)
-        events.epochs(stage, history[events.written(stage) :])
-        return report
-
-    for stage in keys:
-        tasks[stage] = asyncio.create_task(obtain(stage))
-    try:
-        return list(await asyncio.gather(*tasks.values()))
-    finally:
-        for task in tasks.values():
-            task.cancel()
+    What is stored of it was computed by somebody else, as far as anybody knows.
+    """
+    keys = context.keys(config, seed)
+    row = _opening(context, verdict.trial, config, seed, keys) | _stopped(verdict)
+    for stage, seconds in stage_seconds(context.storage.artifacts, keys):
+        row |= {f"seconds.{stage}": seconds, f"reused.{stage}": True}
+    return _committed(context, row)
 
 
-def _reported(reports: list[StageReport]) -> dict[str, Any]:
+def _opening(
+    context: StudyContext, trial: int, config: PipelineConfig, seed: int, keys: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what is known of a run before it began."""
+    return {
+        "study": context.study,
+        "trial": trial,
+        "seed": seed,
+        "protocol": context.protocol,
+        "split": context.split,
+        **flatten(config),
+        **{f"key.{stage}": key for stage, key in keys.items()},
+        "fingerprint": context.store(config).fingerprint,
+        "command": context.command,
+        **provenance(),
+    }
+
+
+def _stopped(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "status": "STOPPED",
+        "stopped_at": verdict.rung,
+        "stopped_because": verdict.why,
+    }
+
+
+def _committed(context: StudyContext, row: dict[str, Any]) -> dict[str, Any]:
+    row["committed"] = time.time()
+    return context.folder.results.commit(row, schema(context.held_out))
+
+
+def _reported(progress: Progress) -> dict[str, Any]:
     columns: dict[str, Any] = {}
-    for report in reports:
+    for report in progress.reports.values():
         columns[f"seconds.{report.stage}"] = report.seconds
         columns[f"reused.{report.stage}"] = report.decision is not Decision.COMPUTE
     return columns

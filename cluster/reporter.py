@@ -106,6 +106,10 @@ def trial_line(configuration: Configuration, spec: StudySpec) -> str:
             f"{configuration.failed + configuration.complete} seeds FAILED: "
             + "; ".join(error.splitlines()[0] for error in configuration.errors)
         )
+    if configuration.stopped:
+        return f"trial {configuration.trial} ({values}): stopped at " + "; ".join(
+            configuration.stops
+        )
     metrics = "  ".join(f"{name} {configuration.estimates[name]}" for name in spec.objectives)
     mark = "  * on the front" if configuration.on_front else ""
     return f"trial {configuration.trial} ({values}): {metrics}{mark}"

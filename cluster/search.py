@@ -24,6 +24,21 @@ class ErrorLog(tune.Callback):
         logger.info("trial %s: its coordinator died:\n%s", trial.config["number"], _error(trial))
 
 
+class OftenAsked(tune.Callback):
+    """Has something done in every step of Tune's loop, several times a second, in its thread."""
+
+    def __init__(self, what: Callable[[], None]) -> None:
+        self._what = what
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Do it."""
+        self._what()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return nothing: Tune pickles its set-up into a file that no launch ever reads."""
+        return {}
+
+
 def _error(trial: Any) -> str:
     path = trial.error_file
     return Path(path).read_text(encoding="utf-8", errors="replace") if path else "cause unknown"

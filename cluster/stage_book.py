@@ -1,7 +1,7 @@
 """What decides if a stage is computed, awaited, reused or tried again: no Ray, clock or disk."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -43,9 +43,10 @@ ATTEMPTS: Mapping[Failure, int] = {
 class StageBook:
     """Which stages are in flight, and how each request was answered.
 
-    Events go in (`request`, `finished`, `failed`, `cancelled`), decisions come out. At most one
-    computation of a key is ever in flight. Who asked for it owns nothing of it: a requester that is
-    gone holds nobody up, and a book that is lost is begun anew from what is stored.
+    Events go in (`request`, `finished`, `failed`, `cancelled`, `left`), decisions come out. At most
+    one computation of a key is ever in flight. Who asked for it owns nothing of it: a requester
+    that is gone holds nobody up, and a book that is lost is begun anew from what is stored. It ends
+    before its time only if everybody who asked said that they want it no more.
     """
 
     in_flight: dict[str, str] = field(default_factory=dict)  # key -> stage
@@ -54,9 +55,13 @@ class StageBook:
     failures: Counter[str] = field(default_factory=Counter)  # by stage, final ones
     retries: Counter[str] = field(default_factory=Counter)  # by stage
     _losses: dict[str, Counter[Failure]] = field(default_factory=dict)  # by key, while in flight
+    _waiting: dict[str, set[Hashable]] = field(default_factory=dict)  # by key, while in flight
 
-    def request(self, stage: str, key: str, stored: bool) -> Decision:
-        """Decide about a request; `stored` says whether an intact result is in the store."""
+    def request(self, stage: str, key: str, stored: bool, who: Hashable = None) -> Decision:
+        """Decide about a request of `who`; `stored` says whether an intact result is in the store.
+
+        Who asks twice, as after the loss of a coordinator, waits once.
+        """
         if key in self.in_flight:
             decision = Decision.JOIN
         elif stored:
@@ -65,14 +70,16 @@ class StageBook:
             decision = Decision.COMPUTE
             self.in_flight[key] = stage
             self.running[stage] += 1
-            self._losses[key] = Counter()
+            self._losses[key], self._waiting[key] = Counter(), set()
+        if key in self.in_flight:
+            self._waiting[key].add(who)
         self.counts[stage, decision] += 1
         return decision
 
     def finished(self, key: str) -> None:
         """Note that the computation of `key` is stored."""
         self.running[self.in_flight.pop(key)] -= 1
-        del self._losses[key]
+        del self._losses[key], self._waiting[key]
 
     def failed(self, key: str, why: Failure) -> bool:
         """Note that a computation of `key` ended without a result; return whether to try again.
@@ -91,6 +98,19 @@ class StageBook:
     def cancelled(self, key: str) -> None:
         """Note that the computation of `key` was stopped, which is no failure."""
         self.finished(key)
+
+    def left(self, key: str, who: Hashable = None) -> bool:
+        """Note that one of those who asked for `key` wants it no more; return whether nobody does.
+
+        Then its computation is to be stopped, and is in flight no more.
+        """
+        if key not in self.in_flight or who not in self._waiting[key]:
+            return False
+        self._waiting[key].remove(who)
+        if self._waiting[key]:
+            return False
+        self.finished(key)
+        return True
 
     def tally(self, stage: str) -> dict[str, int]:
         """Return how many requests for `stage` were computed, joined and reused."""

@@ -6,17 +6,20 @@ nothing more, and so makes sure that a stage wanted by many trials is computed o
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from cluster.rung_desk import RungDesk
+from cluster.rungs import Report, Verdict
 from cluster.session import ray_options
 from cluster.shared_embeddings import SharedEmbeddings
 from cluster.stage_book import Decision, Failure, StageBook
-from cluster.stage_errors import failure, told
+from cluster.stage_errors import StageError, failure, told
 from cluster.stage_source import StageReport, StageRequest
 from cluster.tokens import NO_TOKEN, tokens_for, tokens_in_cluster
 from qpmstudy.stage_graph import STAGES
@@ -26,6 +29,8 @@ from storage.study.spec import Resources
 WAITING_REQUESTS = 100_000  # more than any study has in flight
 PAUSE = {Failure.LOST: 1.0, Failure.MEMORY: 10.0, Failure.STORAGE: 5.0}
 """Seconds before another attempt: others may have to give memory back first."""
+GRACE_SECONDS = 5.0
+"""For a stage that nobody wants any more to end by itself; then its process is killed."""
 
 
 @ray.remote(max_retries=0)  # the ledger decides, by what went wrong
@@ -81,7 +86,9 @@ class StageLedger:
         self._artifacts = ArtifactStore(Path(artifacts_root))
         self._resources = resources
         self._book = StageBook()
-        self._computing: dict[str, asyncio.Task[float]] = {}
+        self._desk = RungDesk()
+        self._computing: dict[str, asyncio.Task[float]] = {}  # what is in flight
+        self._ending: dict[str, asyncio.Task[float]] = {}  # what nobody wants any more
         self._done: dict[str, float] = {}  # seconds of every key known to be stored
         self._epochs: dict[str, list[dict[str, float]]] = {}
         self._seconds: dict[str, list[float]] = {stage: [] for stage in STAGES}
@@ -96,20 +103,33 @@ class StageLedger:
             StageError: the stage failed for good; every trial that waited for it is told.
             StorageError: files could not be read or written.
         """
-        if request.key not in self._done:
-            stored = await asyncio.to_thread(self._artifacts.manifest, request.stage, request.key)
+        key = request.key
+        while key not in self._done:
+            stored = await asyncio.to_thread(self._artifacts.manifest, request.stage, key)
             if stored is not None:
-                self._done[request.key] = float(str(stored["seconds"]))
+                self._done[key] = float(str(stored["seconds"]))
+            if key not in self._ending:
+                break
+            await asyncio.wait([self._ending[key]])  # it may yet be stored by that
         # Asked after the wait above: a computation may have been committed in the meantime.
-        decision = self._book.request(request.stage, request.key, request.key in self._done)
+        decision = self._book.request(request.stage, key, key in self._done, request.who)
         if decision is Decision.REUSE:
-            seconds = self._done[request.key]
-        else:
-            if decision is Decision.COMPUTE:
-                self._start(request, embeddings)
-            # Shielded: a computation is nobody's own, and goes on when who asked first is gone.
-            seconds = await asyncio.shield(self._computing[request.key])
-        return StageReport(request.stage, request.key, decision, seconds)
+            return StageReport(request.stage, key, decision, self._done[key])
+        if decision is Decision.COMPUTE:
+            self._start(request, embeddings)
+        # Shielded: a computation is nobody's own, and goes on when who asked first is gone.
+        try:
+            seconds = await asyncio.shield(self._computing[key])
+        except asyncio.CancelledError:
+            raise StageError(f"The stage {request.stage!r} is wanted by nobody.") from None
+        return StageReport(request.stage, key, decision, seconds)
+
+    async def leave(self, request: StageRequest) -> None:
+        """Note that who asked for a stage wants it no more; stop it if nobody else does."""
+        if self._book.left(request.key, request.who):
+            task = self._ending[request.key] = self._computing.pop(request.key)
+            task.add_done_callback(lambda _: self._ending.pop(request.key))
+            task.cancel()
 
     def _start(self, request: StageRequest, embeddings: SharedEmbeddings) -> None:
         task = asyncio.create_task(self._compute(request, embeddings))
@@ -128,7 +148,7 @@ class StageLedger:
         finally:
             if request.key in self._book.in_flight:
                 self._book.cancelled(request.key)
-            del self._computing[request.key]
+            self._computing.pop(request.key, None)
             self._epochs.pop(request.key, None)
 
     async def _computed(self, request: StageRequest, embeddings: SharedEmbeddings) -> float:
@@ -139,8 +159,12 @@ class StageLedger:
             StorageError: not the stage failed, but what its result is kept in.
         """
         while True:
+            running = self._submit(request, embeddings)
             try:
-                return float(await self._submit(request, embeddings))
+                return float(await running)
+            except asyncio.CancelledError:
+                await _stop(running)
+                raise
             except Exception as error:
                 why = failure(error)
                 if not self._book.failed(request.key, why):
@@ -176,6 +200,18 @@ class StageLedger:
         """Return the records of a stage in flight from number `start` on."""
         return self._epochs.get(key, [])[start:]
 
+    async def reached(self, report: Report) -> None:
+        """Keep what a run is worth at a rung until the driver asks."""
+        self._desk.leave(report)
+
+    async def reports(self, verdicts: Sequence[Verdict]) -> list[Report]:
+        """Take verdicts by which trials are stopped; return what was kept for the driver."""
+        return self._desk.collect(verdicts)
+
+    async def stopped(self, trial: int) -> Verdict | None:
+        """Return the verdict by which a trial is stopped, or None after a while without one."""
+        return await self._desk.wait(trial)
+
     async def snapshot(self) -> dict[str, Any]:
         """Return what the driver shows: tallies, stages in flight, mean seconds by stage."""
         return {
@@ -188,6 +224,20 @@ class StageLedger:
                 if seconds
             },
         }
+
+
+async def _stop(running: Any) -> None:
+    """End a task that nobody waits for: by an interrupt, which spares its worker, or by force."""
+    ray.cancel(running)
+    ended = asyncio.ensure_future(_ended(running))
+    if not (await asyncio.wait([ended], timeout=GRACE_SECONDS))[0]:
+        ray.cancel(running, force=True)
+        await ended
+
+
+async def _ended(running: Any) -> None:
+    with suppress(Exception):  # whatever it ends by
+        await running
 
 
 def start_ledger(artifacts: ArtifactStore, resources: dict[str, Resources]) -> Any:

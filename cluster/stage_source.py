@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from ray.exceptions import RayTaskError
 
+from cluster.rungs import Report, Verdict
 from cluster.shared_embeddings import SharedEmbeddings
 from cluster.stage_book import Decision
 from qpmstudy.config import PipelineConfig
@@ -25,6 +26,12 @@ class StageRequest:
     inputs: Mapping[str, str]  # stage name -> key
     config: PipelineConfig
     seed: int
+    trial: int = 0
+
+    @property
+    def who(self) -> tuple[int, int]:
+        """Return who asks: one run of a study asks for a stage once."""
+        return self.trial, self.seed
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class StageReport:
 
 
 class StageSource(Protocol):
-    """Whoever can be asked for a stage."""
+    """Whoever can be asked for a stage, and told how far a run is."""
 
     async def obtain(
         self, request: StageRequest, on_epochs: Callable[[Records], None]
@@ -48,6 +55,15 @@ class StageSource(Protocol):
         Raises:
             StageError: the stage failed.
         """
+
+    def leave(self, request: StageRequest) -> None:
+        """Wait no more for a stage that was asked for."""
+
+    def reached(self, report: Report) -> None:
+        """Pass on what a run is worth at a rung, without waiting for what comes of it."""
+
+    async def stopped(self, trial: int) -> Verdict:
+        """Return once a trial is to be stopped, which may never be."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +86,21 @@ class LedgerSource:
             seen += len(records)
             on_epochs(records)
         return await reply
+
+    def leave(self, request: StageRequest) -> None:
+        """Tell the ledger, which stops what nobody else waits for."""
+        self.ledger.leave.remote(request)
+
+    def reached(self, report: Report) -> None:
+        """Leave it with the ledger, where the driver asks for it."""
+        self.ledger.reached.remote(report)
+
+    async def stopped(self, trial: int) -> Verdict:
+        """Ask the ledger, which has it from the driver; it answers after a while in any case."""
+        verdict: Verdict | None = None
+        while verdict is None:
+            verdict = await self.ledger.stopped.remote(trial)
+        return verdict
 
 
 async def _answer(reference: Any) -> StageReport:
@@ -104,3 +135,13 @@ class StoredSource:
         """Return that the stage is stored, which `has` must have said."""
         seconds = self.seconds[request.key]
         return StageReport(request.stage, request.key, Decision.REUSE, seconds)
+
+    def leave(self, request: StageRequest) -> None:
+        """Do nothing: nothing is computed."""
+
+    def reached(self, report: Report) -> None:
+        """Say nothing: the driver looks up what a run is worth whose stages are all stored."""
+
+    async def stopped(self, trial: int) -> Verdict:
+        """Wait for ever: what costs nothing is not stopped."""
+        return await asyncio.Future()

@@ -3,7 +3,8 @@
 The state is a table of replicates, the (trial, seed) pairs that have been dealt: wanted, running,
 done or failed. Whoever carries commands out reports what happened and asks again:
 
-    dealt, row, ended, cancel  ->  StudyMachine.next(now, room)  ->  Start, Deal, Wait, Finish
+    dealt, row, ended, reached, cancel  ->  StudyMachine.next(now, room)
+                                        ->  Start, Stop, Deal, Wait, Finish
 
 A replicate is done when its row is committed. Everything here can be rebuilt from the ledger and
 the committed rows, which is what a launch does: nothing of it is saved.
@@ -12,6 +13,8 @@ the committed rows, which is what a launch does: nothing of it is saved.
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+
+from cluster.rungs import Report, Rungs, Verdict
 
 ATTEMPTS = 3
 """Coordinators that a trial may lose within one launch before it is left for the next."""
@@ -25,6 +28,15 @@ class Start:
 
     trial: int
     seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Commit that these seeds of a trial were stopped early; nothing runs for them."""
+
+    trial: int
+    seeds: tuple[int, ...]
+    verdict: Verdict
 
 
 @dataclass(frozen=True)
@@ -42,7 +54,7 @@ class Finish:
     """Nothing runs and nothing is left that may be started."""
 
 
-Command = Start | Deal | Wait | Finish
+Command = Start | Stop | Deal | Wait | Finish
 
 NextSeeds = Callable[[Mapping[int, Mapping[int, Objectives | None]], int], list[tuple[int, int]]]
 """Of every trial that has not failed the objectives by seed (None: running), and how many to name
@@ -54,6 +66,7 @@ class _Trial:
     seeds: dict[int, Objectives | None] = field(default_factory=dict)  # of those done; None: failed
     wanted: deque[int] = field(default_factory=deque)
     running: set[int] = field(default_factory=set)
+    stopped: Verdict | None = None
 
 
 class StudyMachine:
@@ -65,13 +78,16 @@ class StudyMachine:
         undealt: int,
         next_seeds: NextSeeds | None = None,
         stop_dealing: Callable[[float], bool] = lambda now: False,
+        rungs: Rungs | None = None,
     ) -> None:
         """`seeds` is how many replicates each trial has at first, `undealt` how many to deal.
 
         `next_seeds` decides about more replicates, once nothing else is left to start;
-        `stop_dealing` whether a budget is spent at a time: then what runs ends, and no more.
+        `stop_dealing` whether a budget is spent at a time: then what runs ends, and no more;
+        `rungs` which trials are stopped early, none without them.
         """
         self._first, self._undealt = seeds, undealt
+        self.rungs = rungs
         self._next_seeds, self._stop = next_seeds, stop_dealing
         self._trials: dict[int, _Trial] = {}
         self._ready: deque[int] = deque()  # trials with wanted seeds
@@ -80,10 +96,18 @@ class StudyMachine:
         self._cancelled = self._spent = False
         self.abandoned: set[int] = set()
 
-    def known(self, trial: int, rows: Mapping[int, Objectives | None]) -> None:
-        """Enter a trial of an earlier launch with the seeds that have a row (None: failed)."""
+    def known(
+        self,
+        trial: int,
+        rows: Mapping[int, Objectives | None],
+        stopped: Verdict | None = None,
+    ) -> None:
+        """Enter a trial of an earlier launch with the seeds that have a row (None: failed).
+
+        Of one that was stopped the other seeds are not run.
+        """
         missing = [seed for seed in range(self._first) if seed not in rows]
-        self._trials[trial] = _Trial(dict(rows), deque(missing))
+        self._trials[trial] = _Trial(dict(rows), deque(missing), stopped=stopped)
         if missing:
             self._ready.append(trial)
 
@@ -105,6 +129,25 @@ class StudyMachine:
             self._running -= 1
         return new and seed < self._first and all(n in this.seeds for n in range(self._first))
 
+    def reached(self, report: Report) -> Verdict | None:
+        """Enter what a seed is worth at a rung; return a verdict once there is one.
+
+        Whoever runs the trial is then to be told if it stops; what it leaves without a row comes
+        back as `Stop`. A trial whose first seeds all have their row costs nothing any more: it is
+        not stopped, but others are compared with it.
+        """
+        assert self.rungs is not None
+        this = self._trials[report.trial]
+        unfinished = any(seed not in this.seeds for seed in range(self._first))
+        verdict = self.rungs.reached(report, may_stop=unfinished)
+        if verdict and verdict.stop and not this.stopped:
+            this.stopped = verdict
+        return verdict
+
+    def stopped(self, trial: int) -> bool:
+        """Return whether a trial was stopped early."""
+        return self._trials[trial].stopped is not None
+
     def ended(self, trial: int, seeds: Iterable[int]) -> None:
         """Note that whatever ran these seeds is gone; those without a row are wanted again.
 
@@ -116,7 +159,7 @@ class StudyMachine:
             return
         self._running -= len(lost)
         this.running -= set(lost)
-        self._losses[trial] += 1
+        self._losses[trial] += not this.stopped
         if self._losses[trial] >= ATTEMPTS:
             self.abandoned.add(trial)
             this.wanted.clear()
@@ -170,13 +213,13 @@ class StudyMachine:
                 return self._start(trial)
         return Wait() if self._running else Finish()
 
-    def _start(self, trial: int) -> Start:
+    def _start(self, trial: int) -> Start | Stop:
         this = self._trials[trial]
         seeds = tuple(this.wanted)
         this.wanted.clear()
-        this.running |= set(seeds)
+        this.running |= set(seeds)  # a stopped one until its rows are committed
         self._running += len(seeds)
-        return Start(trial, seeds)
+        return Stop(trial, seeds, this.stopped) if this.stopped else Start(trial, seeds)
 
     def _table(self) -> dict[int, dict[int, Objectives | None]]:
         return {

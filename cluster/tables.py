@@ -57,9 +57,14 @@ def front_table(
                 str(configuration.estimates[name]) if name in configuration.estimates else "-"
                 for name in (*spec.objectives, *shown)
             )
-            mark = "*" if configuration.on_front else "FAILED" if configuration.failed else ""
-            table.add_row(mark, str(configuration.trial), *values, *estimates)
+            table.add_row(_mark(configuration), str(configuration.trial), *values, *estimates)
     return table
+
+
+def _mark(configuration: Configuration) -> str:
+    if configuration.on_front:
+        return "*"
+    return "FAILED" if configuration.failed else "stopped" if configuration.stopped else ""
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
@@ -107,7 +112,7 @@ def status_lines(folder: StudyFolder, spec: StudySpec) -> tuple[list[str], list[
     """Return progress and failures of a study in words, and its configurations so far."""
     rows = folder.results.rows()
     configurations = summarise(rows, spec)
-    runs = sum(c.complete + c.failed for c in configurations)
+    runs = sum(c.complete + c.failed + c.stopped for c in configurations)
     total = spec.configurations * spec.seeds.min
     over = runs >= total and replication(spec).over(table_of(rows, spec))
     state = "running" if is_running(folder.lock) else "done" if over else "stopped"
@@ -117,6 +122,7 @@ def status_lines(folder: StudyFolder, spec: StudySpec) -> tuple[list[str], list[
     ]
     for configuration in configurations:
         lines += [f"trial {configuration.trial} FAILED: {e}" for e in configuration.errors]
+        lines += [f"trial {configuration.trial} stopped at {why}" for why in configuration.stops]
     if state == "stopped":
         lines.append("Launch it again to go on with what is left.")
     return lines, configurations
@@ -132,7 +138,7 @@ def studies_table(root: StorageRoot) -> Table:
         table.add_row(
             folder.name,
             state,
-            f"{sum(c.complete + c.failed for c in configurations)}"
+            f"{sum(c.complete + c.failed + c.stopped for c in configurations)}"
             f"/{spec.configurations * spec.seeds.min}",
             str(sum(c.failed for c in configurations)),
             str(sum(c.on_front for c in configurations)),

@@ -16,18 +16,24 @@ def trial_card(row: Row, varied: Sequence[str], splits: Sequence[str]) -> str:
     """Return the card of a run.
 
     Args:
-        row: its row, complete or failed.
+        row: its row, complete, failed or stopped.
         varied: paths of the values that the study varies.
         splits: names of the held-out splits.
     """
     lines = [f"# {row['study']}, trial {row['trial']}, seed {row['seed']}", ""]
     if row["status"] != "COMPLETE":
-        lines += [f"**{row['status']}**: {row.get('error') or 'no cause is known'}", ""]
+        lines += [f"**{row['status']}**: {_cause(row)}", ""]
     lines += ["## Configuration", "", *_configuration(row, varied), ""]
     if row["status"] == "COMPLETE":
         lines += ["## Result", "", *_result(row, splits), ""]
         lines += ["## Certificate of the selection", "", _certificate(row), ""]
     return "\n".join([*lines, "## To repeat it", "", *_repeating(row), ""])
+
+
+def _cause(row: Row) -> str:
+    if row["status"] == "STOPPED":
+        return f"{row['stopped_at']}: {row['stopped_because']}"
+    return row.get("error") or "no cause is known"
 
 
 def _configuration(row: Row, varied: Sequence[str]) -> list[str]:

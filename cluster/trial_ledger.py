@@ -17,6 +17,7 @@ import optuna
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import TrialState
 
+from cluster.rungs import Standing, Verdict
 from cluster.samplers import SAMPLERS, distribution, suggest
 from cluster.warm_start import Observation
 from qpmstudy.errors import DataError
@@ -29,6 +30,8 @@ LEVEL = "level"
 """Attribute of a grid's trial: its values. A sampler's parameters may never get another value."""
 WARM = "warm_start"
 """Attribute of an earlier study's trial: which one it is."""
+RUNG = "rung:"
+"""Prefix of the study's attributes that say what a trial is worth at a rung."""
 # NSGA-II looks for parents in the last generation alone: this is the one before the study's.
 WARM_SYSTEM = {optuna.samplers.NSGAIISampler._get_generation_key(): 0}
 
@@ -125,6 +128,33 @@ class TrialLedger:
     def fail(self, number: int) -> None:
         """Record that a trial failed."""
         self._study.tell(number + self._warm, state=TrialState.FAIL, skip_if_finished=True)
+
+    def stop(self, number: int) -> None:
+        """Record that a trial was stopped early: samplers take it for a poor one."""
+        self._study.tell(number + self._warm, state=TrialState.PRUNED, skip_if_finished=True)
+
+    def note_rung(self, trial: int, label: str, standing: Standing) -> None:
+        """Record what is known of a trial at a rung, before anything is done about it.
+
+        It is an attribute of the study, not of the trial: one that has ended takes no more.
+        """
+        verdict = standing.verdict
+        content = {
+            "seeds": {str(seed): list(values) for seed, values in standing.seeds.items()},
+            "verdict": None if verdict is None else [verdict.stop, verdict.why],
+        }
+        self._study.set_user_attr(f"{RUNG}{trial}:{label}", content)
+
+    def rungs(self) -> list[tuple[int, str, Standing]]:
+        """Return trial, rung and what is known of it there, of everything that was noted."""
+        found = []
+        for name, content in self._study.user_attrs.items():
+            if name.startswith(RUNG):
+                trial, _, label = name.removeprefix(RUNG).partition(":")
+                seeds = {int(seed): tuple(values) for seed, values in content["seeds"].items()}
+                verdict = content["verdict"] and Verdict(int(trial), label, *content["verdict"])
+                found.append((int(trial), label, Standing(seeds, verdict)))
+        return found
 
     def _own(self) -> list[optuna.trial.FrozenTrial]:
         return self._study.get_trials(deepcopy=False)[self._warm :]

@@ -14,7 +14,8 @@ from cluster.demand import Demand
 from cluster.driver import StudyDriver
 from cluster.reporter import duration, tally_lines
 from cluster.room import cluster_with_room
-from cluster.search import DriverSearch, ErrorLog
+from cluster.rungs import Verdict
+from cluster.search import DriverSearch, ErrorLog, OftenAsked
 from cluster.session import joins_cluster, pools, slots
 from cluster.shared_embeddings import share
 from cluster.stage_ledger import start_ledger
@@ -75,7 +76,7 @@ def run_with_tune(
                 storage_path=disposable,
                 verbose=2 if verbose else 0,
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                callbacks=[ErrorLog()],
+                callbacks=[ErrorLog(), OftenAsked(watch.pass_rungs)],
             ),
         )
         driver.left, driver.spending.computed = watch.left, watch.computed
@@ -112,7 +113,7 @@ class _Watch:
         self._slots = fits["finetune"]
         self.most = min(self._demand.most, max(1, driver.jobs))
         self._ledger = start_ledger(root.artifacts, dict(spec.stages))
-        self._polled = 0.0
+        self._polled = self._rungs = 0.0
         self.snapshot: dict[str, Any] = {"tally": {}, "running": {}, "mean_seconds": {}}
 
     def source(self, reading: Reading, stores: Sequence[EmbeddingStore]) -> LedgerSource:
@@ -135,6 +136,26 @@ class _Watch:
         self.poll(older_than=POLL_SECONDS)
         running = self.snapshot["running"]
         return self._demand.room(running, self._driver.fresh, self._driver.running)
+
+    def pass_rungs(self) -> None:
+        """Carry what runs are worth at rungs to the driver, and back which trials stop."""
+        if not self._spec.early_stopping or time.monotonic() - self._rungs < POLL_SECONDS:
+            return
+        driver = self._driver
+        told = self._exchange(driver.verdicts)
+        while told and driver.verdicts:  # what it heard stops somebody
+            told = self._exchange(driver.verdicts)
+        self._rungs = time.monotonic()
+
+    def _exchange(self, verdicts: list[Verdict]) -> bool:
+        try:
+            reports = ray.get(self._ledger.reports.remote(list(verdicts)), timeout=5)
+        except ray.exceptions.RayError:  # it is started again, or asked again
+            return False
+        verdicts.clear()
+        for report in reports:
+            self._driver.reached(report)
+        return True
 
     def poll(self, timeout: float = 5, older_than: float = 0) -> bool:
         """Ask the stage ledger how things stand; return whether it answered."""

@@ -50,6 +50,7 @@ def account_of(folder: StudyFolder, spec: StudySpec, rows: Sequence[Row]) -> dic
             "of": total,
             "complete": sum(c.complete for c in configurations),
             "failed": sum(c.failed for c in configurations),
+            "stopped": sum(c.stopped for c in configurations),
             "configurations": spec.configurations,
             "front": [c.trial for c in configurations if c.on_front],
         },
@@ -57,8 +58,9 @@ def account_of(folder: StudyFolder, spec: StudySpec, rows: Sequence[Row]) -> dic
         "failures": [
             {"trial": row["trial"], "seed": row["seed"], "error": row["error"]}
             for row in rows
-            if row["status"] != "COMPLETE"
+            if row["status"] == "FAIL"
         ],
+        "stopped": [{"trial": c.trial, "why": why} for c in configurations for why in c.stops],
         "folder": str(folder.path),
     }
 
@@ -94,11 +96,16 @@ def trial_account(root: StorageRoot, name: str, trial: int) -> dict[str, Any]:
         "certificates": {str(row["seed"]): _certificate(row) for row in good if row["qp_solver"]},
         "stages": [stage for row in rows for stage in _stages(root.artifacts, row)],
         "provenance": {str(row["seed"]): _made_with(row) for row in rows},
+        "stopped": {
+            str(row["seed"]): f"{row['stopped_at']}: {row['stopped_because']}"
+            for row in rows
+            if row["status"] == "STOPPED"
+        },
         "errors": {str(row["seed"]): row["error"] for row in rows if row["error"]},
         "error_logs": {
             str(row["seed"]): row["error_log"].splitlines() for row in rows if row.get("error_log")
         },
-        "log": log_excerpt(folder, trial) if len(good) < len(rows) else [],
+        "log": log_excerpt(folder, trial) if any(r["status"] == "FAIL" for r in rows) else [],
     }
 
 

@@ -9,6 +9,7 @@
 import json
 import logging
 import platform
+import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+KEY = re.compile(r"[0-9a-f]{64}")
 CONTENT = ("tensors.safetensors", "facts.json")
 
 
@@ -44,7 +46,16 @@ class ArtifactStore:
     root: Path
 
     def path(self, stage: str, key: str) -> Path:
-        """Return the folder of one result, there or not."""
+        """Return the folder of one result, there or not.
+
+        Raises:
+            DataError: the key, which may come from a row, is none and could lead elsewhere.
+        """
+        if not KEY.fullmatch(key):
+            raise DataError(
+                f"{key[:80]!r} is no key of a result of the stage {stage!r}, which has 64 "
+                "hexadecimal digits: whatever names it is damaged."
+            )
         return self.root / stage / key[:2] / key
 
     def manifest(self, stage: str, key: str) -> dict[str, object] | None:

@@ -46,7 +46,9 @@ def _unfinished(member: Member, spec: StudySpec) -> str:
         return f"{failed} of {len(member.rows)} seeds failed"
     ended = len(member.rows) - len(member.complete)
     if ended:
-        return f"{ended} of {len(member.rows)} seeds ended early"
+        rungs = sorted({row["stopped_at"] for row in member.rows if row.get("stopped_at")})
+        where = f" at {' and '.join(rungs)}" if rungs else ""
+        return f"{ended} of {len(member.rows)} seeds ended early{where}"
     return f"{len(member.complete)} of {spec.seeds.min} seeds complete"
 
 

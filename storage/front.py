@@ -83,6 +83,7 @@ def front_rows(result: ParetoResult) -> list[dict[str, Any]]:
             "feasible": bool(front.feasible[index]),
             "complete": len(member.complete),
             "failed": sum(row["status"] == "FAIL" for row in member.rows),
+            "stopped": sum(row["status"] == "STOPPED" for row in member.rows),
             "dominated_by": result.label(better) if better >= 0 else None,
             "why_not": why_not(result, index) or None,
         }

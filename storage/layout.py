@@ -20,6 +20,9 @@ from storage.results import ResultTable
 
 STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
+FOLDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@=,+-]{0,199}")
+"""Of a dataset or backbone; the latter's options stand in it."""
+
 
 @dataclass(frozen=True)
 class StudyFolder:
@@ -128,8 +131,12 @@ class StorageRoot:
         return self.path / "_pareto"
 
     def dataset(self, name: str) -> Path:
-        """Return the folder of a generated dataset."""
-        return self.path / "_datasets" / name
+        """Return the folder of a generated dataset.
+
+        Raises:
+            ConfigError: the name could leave the root.
+        """
+        return self.path / "_datasets" / _folder_name(name, "dataset")
 
     @property
     def below(self) -> Place:
@@ -137,8 +144,12 @@ class StorageRoot:
         return self.elsewhere or self.path / "_embeddings"
 
     def embeddings(self, dataset: str, backbone: str) -> Place:
-        """Return the place of a store of embeddings."""
-        return self.below / dataset / backbone
+        """Return the place of a store of embeddings.
+
+        Raises:
+            ConfigError: a name, which may come from a model or a command line, could leave it.
+        """
+        return self.below / _folder_name(dataset, "dataset") / _folder_name(backbone, "backbone")
 
     def stores(self) -> list[tuple[str, str]]:
         """Return dataset and backbone of every store of embeddings, complete or not, by name.
@@ -147,3 +158,12 @@ class StorageRoot:
             StoreError: the URL cannot be reached.
         """
         return stores_below(self.below)
+
+
+def _folder_name(name: str, what: str) -> str:
+    if not FOLDER_NAME.fullmatch(name):
+        raise ConfigError(
+            f"The {what} {name[:80]!r} is no name of one: 1 to 200 letters, digits or any of "
+            "_ . @ = , + -, starting with a letter or digit."
+        )
+    return name

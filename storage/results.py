@@ -80,6 +80,8 @@ def _schema(held_out: tuple[str, ...]) -> pa.Schema:
         ("status", pa.string()),
         ("error", pa.string()),
         ("error_log", pa.string()),  # the end of the traceback
+        ("stopped_at", pa.string()),  # the rung of early stopping
+        ("stopped_because", pa.string()),  # its rule and the values
         ("protocol", pa.string()),
         ("split", pa.string()),
     ]

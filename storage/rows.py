@@ -31,8 +31,8 @@ def stage_columns(artifacts: ArtifactStore, keys: Mapping[str, str], split: str)
     epochs: Any = artifacts.facts(trained, keys[trained])["history"]
     select = artifacts.facts("select", keys["select"]) if "select" in keys else {}
     return {
-        **_metric_columns(final, split),
-        **{f"dense_{name}": value for name, value in _metric_columns(dense, split).items()},
+        **metric_columns_of(final, split),
+        **{f"dense_{name}": value for name, value in metric_columns_of(dense, split).items()},
         **final["compactness"],
         "seconds_per_epoch": statistics.median(epoch["seconds"] for epoch in epochs),
         **{f"qp_{name}": select.get(name) for name in CERTIFICATE if name != "seconds"},
@@ -46,7 +46,12 @@ def _device(artifacts: ArtifactStore, stage: str, key: str) -> Any:
     return (artifacts.peek(stage, key) or {}).get("device")
 
 
-def _metric_columns(facts: Mapping[str, Any], split: str) -> dict[str, float | None]:
+def metric_columns_of(facts: Mapping[str, Any], split: str) -> dict[str, float | None]:
+    """Return the metrics that an evaluation is stored with, by the columns of a row.
+
+    Raises:
+        DataError: it has no such split.
+    """
     metrics: dict[str, dict[str, float | None]] = facts["metrics"]
     if split not in metrics:
         raise DataError(

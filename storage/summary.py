@@ -40,6 +40,10 @@ class Configuration:
     estimates: Mapping[str, Estimate]
     on_front: bool
     errors: tuple[str, ...]
+    stopped: int = 0
+    """Seeds that ended early, since the trial was behind others at a rung."""
+    stops: tuple[str, ...] = ()
+    """At which rung, and why."""
 
 
 def estimate(values: Sequence[float | None]) -> Estimate:
@@ -67,18 +71,23 @@ def summarise(rows: Sequence[Row], spec: StudySpec) -> list[Configuration]:
     for trial in sorted(by_trial):
         mine = by_trial[trial]
         good = [row for row in mine if row["status"] == "COMPLETE"]
+        stopped = [row for row in mine if row["status"] == "STOPPED"]
         found.append(
             Configuration(
                 trial=trial,
                 searched=searched_values(mine[0], spec),
                 complete=len(good),
-                failed=len(mine) - len(good),
+                failed=sum(row["status"] == "FAIL" for row in mine),
                 estimates={name: estimate([row[name] for row in good]) for name in names},
                 on_front=False,
                 errors=tuple(sorted({row["error"] for row in mine if row["error"]})),
+                stopped=len(stopped),
+                stops=tuple(
+                    sorted({f"{row['stopped_at']}: {row['stopped_because']}" for row in stopped})
+                ),
             )
         )
-    eligible = [c for c in found if c.complete >= spec.seeds.min and not c.failed]
+    eligible = [c for c in found if c.complete >= spec.seeds.min and not (c.failed or c.stopped)]
     if not eligible:
         return found
     points = np.array([[c.estimates[name].mean for name in spec.objectives] for c in eligible])

@@ -65,12 +65,13 @@ class Table:
 
 
 def make_table(rows: Sequence[Row], spec: StudySpec) -> Table:
-    """Return the table of a study from its complete rows.
+    """Return the table of a study from its complete rows, but those of trials stopped early.
 
     Raises:
         DataError: the study has no complete row, or no such metric column.
     """
-    complete = [row for row in rows if row["status"] == "COMPLETE"]
+    stopped = {row["trial"] for row in rows if row["status"] == "STOPPED"}
+    complete = [r for r in rows if r["status"] == "COMPLETE" and r["trial"] not in stopped]
     if not complete:
         raise DataError(f"The study {spec.name!r} has no complete run yet: launch it first.")
     metrics = spec.table.metrics or METRICS

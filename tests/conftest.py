@@ -44,6 +44,7 @@ WITHOUT_RAY = {
     "test_auth_token.py",
     "test_deploy.py",
     "test_local_cluster.py",
+    "test_rungs.py",
     "test_versions.py",
     "test_embed.py",
     "test_select.py",

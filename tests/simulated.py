@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from cluster.demand import Demand
+from cluster.rungs import Report
 from cluster.stage_book import Decision, Failure, StageBook
-from cluster.study_machine import Deal, Finish, Objectives, Start, StudyMachine
+from cluster.study_machine import Deal, Finish, Objectives, Start, Stop, StudyMachine
 
 PIPELINE = ("dense", "select", "finetune", "evaluate")
 
@@ -37,6 +38,10 @@ class Simulation:
     value_of: Callable[[int, int], Objectives] = lambda trial, seed: (float(trial), float(seed))
     loses: Callable[[int, int, int], bool] = lambda *_: False
     stored: set[str] = field(default_factory=set)
+    rungs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Of a stage, where in it a run passes which rung: 1.0 is its end."""
+    report_of: Callable[[str, int, int], Report] = lambda *_: Report(0, 0, "", {})
+    """(rung, trial, seed) -> what the run is worth there."""
 
     def __post_init__(self) -> None:
         self.now = 0.0
@@ -46,10 +51,13 @@ class Simulation:
         self.computed: Counter[str] = Counter()  # by key
         self.rows: dict[tuple[int, int], Objectives | None] = {}
         self.told: list[int] = []
+        self.stopped: set[tuple[int, int]] = set()  # runs that ended early
         self.most_replicates = 0
         self._queue: dict[str, deque[tuple[str, int, int]]] = {p: deque() for p in self.pools}
         self._waiting: dict[str, list[tuple[str, int, int]]] = {}
         self._events: list[tuple[float, int, tuple[str, int, int]]] = []
+        self._running: dict[str, int] = {}  # number of the event by which a computation ends
+        self._passing: dict[int, str] = {}  # number of an event -> the rung that is passed then
         self._numbers = itertools.count()
         self._attempts: Counter[tuple[str, int, int]] = Counter()
         self._runs: Counter[tuple[int, int]] = Counter()
@@ -66,9 +74,17 @@ class Simulation:
                 return
             if stop_after is not None and ended >= stop_after:
                 return
-            self.now, _, this = heapq.heappop(self._events)
-            ended += 1
-            self._stage_ended(this)
+            when, number, this = heapq.heappop(self._events)
+            key = self.key_of(*this)
+            if number in self._passing:
+                if self._passing[number].partition("/")[2] == str(self._running.get(key)):
+                    self.now = when
+                    self._pass(self._passing[number].partition("/")[0], key)
+            elif self._running.get(key) == number:  # else it was stopped
+                self.now = when
+                ended += 1
+                del self._running[key]
+                self._stage_ended(this)
 
     def _start_all(self) -> bool:
         while True:
@@ -79,6 +95,9 @@ class Simulation:
                 return True
             if isinstance(command, Deal):
                 self.machine.dealt(next(self._trials))
+            elif isinstance(command, Stop):
+                for seed in command.seeds:
+                    self._stop_run(command.trial, seed)
             elif isinstance(command, Start):
                 for seed in command.seeds:
                     self._runs[command.trial, seed] += 1
@@ -88,9 +107,12 @@ class Simulation:
 
     def _ask(self, stage: str, trial: int, seed: int) -> None:
         key = self.key_of(stage, trial, seed)
-        decision = self.book.request(stage, key, key in self.stored)
+        decision = self.book.request(stage, key, key in self.stored, (trial, seed))
         if decision is Decision.REUSE:
-            self._next_stage(stage, trial, seed)
+            for label in self.rungs.get(stage, {}):
+                self._reach(label, trial, seed)
+            if (trial, seed) not in self.stopped:
+                self._next_stage(stage, trial, seed)
         elif decision is Decision.JOIN:
             self._waiting[key].append((stage, trial, seed))
         else:
@@ -104,7 +126,13 @@ class Simulation:
             self.busy[pool] += 1
             seconds = self.seconds_of(*this)
             self.busy_seconds[pool] += seconds
-            heapq.heappush(self._events, (self.now + seconds, next(self._numbers), this))
+            number = self._running[self.key_of(*this)] = next(self._numbers)
+            heapq.heappush(self._events, (self.now + seconds, number, this))
+            for label, share in self.rungs.get(this[0], {}).items():
+                if share < 1:
+                    passing = next(self._numbers)
+                    self._passing[passing] = f"{label}/{number}"
+                    heapq.heappush(self._events, (self.now + share * seconds, passing, this))
 
     def _stage_ended(self, this: tuple[str, int, int]) -> None:
         stage, pool, key = this[0], self.pool_of[this[0]], self.key_of(*this)
@@ -120,8 +148,14 @@ class Simulation:
             self.computed[key] += 1
             self.book.finished(key)
             self.stored.add(key)
-            for asked, trial, seed in self._waiting.pop(key):
-                self._next_stage(asked, trial, seed)
+            waiting = self._waiting.pop(key)
+            for asked, trial, seed in waiting:
+                for label, share in self.rungs.get(asked, {}).items():
+                    if share == 1:
+                        self._reach(label, trial, seed)
+            for asked, trial, seed in waiting:
+                if (trial, seed) not in self.stopped:
+                    self._next_stage(asked, trial, seed)
         self._fill(pool)
         assert stage in PIPELINE
 
@@ -133,6 +167,37 @@ class Simulation:
                 self._row(trial, seed, self.value_of(trial, seed))
         else:
             self._ask(PIPELINE[PIPELINE.index(stage) + 1], trial, seed)
+
+    def _pass(self, label: str, key: str) -> None:
+        for _, trial, seed in list(self._waiting[key]):
+            self._reach(label, trial, seed)
+
+    def _reach(self, label: str, trial: int, seed: int) -> None:
+        verdict = self.machine.reached(self.report_of(label, trial, seed))
+        if verdict and verdict.stop:
+            mine = [run for run in self._runs if run[0] == trial and run not in self.rows]
+            for run in mine:
+                if run not in self.stopped:
+                    self._stop_run(*run)
+
+    def _stop_run(self, trial: int, seed: int) -> None:
+        """Leave what the run waits for, and commit its row."""
+        self.stopped.add((trial, seed))
+        for key, waiting in list(self._waiting.items()):
+            waiting[:] = [one for one in waiting if one[1:] != (trial, seed)]
+            if self.book.left(key, (trial, seed)):
+                del self._waiting[key]
+                stage = key.partition("-")[0]
+                queue = self._queue[self.pool_of[stage]]
+                queued = [one for one in queue if self.key_of(*one) == key]
+                for one in queued:
+                    queue.remove(one)
+                if self._running.pop(key, None) is not None:
+                    self.busy[self.pool_of[stage]] -= 1
+                    self._fill(self.pool_of[stage])
+        if self.machine.row(trial, seed, None):
+            self.told.append(trial)
+        self.machine.ended(trial, [seed])
 
     def _row(self, trial: int, seed: int, objectives: Objectives | None) -> None:
         assert (trial, seed) not in self.rows, "a replicate has two rows"

@@ -3,6 +3,7 @@
 spec.py         the frozen specification
 seeds.py        how many replicates
 space.py        which values are varied; space_problems.py says what is wrong with them
+stopping.py     which trials end early
 validation.py   types and ranges of the pipeline configuration, and errors in words
 yaml_file.py    reading the file
 """

@@ -21,8 +21,9 @@ def other_changes(old: Mapping[str, Any], new: StudySpec) -> list[str]:
     """Return those changes that do more than to extend a study.
 
     More trials, seeds and values extend it: a grid may have any that leave every configuration it
-    had in it. The other samplers' spaces stay, as what is known of one says little of a wider one
-    in their models: that is a new study, which may start from this one (`warm_start`).
+    had in it. Early stopping may change, too: what it has decided stays. The other samplers'
+    spaces stay, as what is known of one says little of a wider one in their models: that is a new
+    study, which may start from this one (`warm_start`).
     """
     lines = changes(old, new)
     try:
@@ -33,6 +34,7 @@ def other_changes(old: Mapping[str, Any], new: StudySpec) -> list[str]:
         "trials": (new.trials or 0) >= (before.trials or 0),
         "seeds": new.seeds.min >= before.seeds.min and new.seeds.max >= before.seeds.max,
         "space": _holds(before, new),
+        "early_stopping": True,
     }
     return [line for line in lines if not grows.get(_section(line), False)]
 

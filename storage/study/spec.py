@@ -19,6 +19,7 @@ from storage.layout import STUDY_NAME
 from storage.study.seeds import Seeds
 from storage.study.space import Parameter, SpaceEntry, grid, parameters_of
 from storage.study.space_problems import entry_problems, grid_problems, variant_problems
+from storage.study.stopping import EarlyStopping
 from storage.study.validation import Frozen, model_of, sentences
 
 Direction = Literal["max", "min"]
@@ -73,6 +74,8 @@ class StudySpec(Frozen):
     trials: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = None
     warm_start: tuple[StudyName, ...] = ()
     """Earlier studies whose results the sampler is told at the beginning."""
+    early_stopping: EarlyStopping | None = None
+    """Which trials end before their last stage; None: none."""
     protocol: Literal["validation", "paper"] = "validation"
     parallel: Annotated[int, Field(ge=1, strict=True)] | None = None
     stages: dict[str, Resources] = Field(default_factory=dict)
@@ -138,6 +141,8 @@ class StudySpec(Frozen):
             )
         if self.seeds.max == 1:
             notes.append("with one seed there is no standard error: differences may be chance")
+        if self.early_stopping:
+            notes += self.early_stopping.notes(self.objectives)
         return notes
 
     def canonical(self) -> dict[str, Any]:
@@ -230,6 +235,9 @@ def _problems(spec: StudySpec) -> list[str]:
     if spec.sampler != "grid" and spec.trials is None:
         problems.append(f"trials: the sampler {spec.sampler!r} needs a number of trials.")
     problems += _warm_start_problems(spec)
+    if spec.early_stopping:
+        validated = spec.pipeline.split.validation > 0
+        problems += spec.early_stopping.problems(spec.objectives, validated)
     for kind, position, check in (
         ("embeddings.dataset", 0, check_dataset),
         ("embeddings.backbone", 1, check_backbone),

@@ -1,10 +1,13 @@
 """Records what every configuration of a small study is worth on every seed, as a CSV file.
 
     python tests/cluster/record_runs.py --root runs tests/cluster/recorded_runs.csv
+    python tests/cluster/record_runs.py --root runs --epochs tests/cluster/recorded_epochs.csv
 
 18 configurations x 10 seeds on birds-small, one process, no Ray: the dense model and the selection
-of a seed are made once. The table is what test_replication.py takes its runs from. Called again
-with a part of the table there, it goes on with the next seed.
+of a seed are made once. The table is what test_replication.py takes its runs from; the one with
+`--epochs` has a line an epoch of fine-tuning, with the run's final figures in each, and is what
+test_rungs.py takes its runs from. Called again with a part of the table there, it goes on
+with the next seed.
 """
 
 import argparse
@@ -38,17 +41,21 @@ STUDY = {
 }
 
 
-def record(spec: StudySpec, root: StorageRoot, path: Path, seeds: int) -> None:
+EPOCH = ("epoch", "validation_accuracy", "l1_fm")
+"""Columns of an epoch's record."""
+
+
+def record(spec: StudySpec, root: StorageRoot, path: Path, seeds: int, epochs: bool) -> None:
     """Append the rows of each seed that is not in the file yet."""
     store = ensure_store(root, *spec.stores()[0], lambda *_: None)
     shards = tuple(store.read_shard(shard) for shard in range(store.shards))
     embeddings = replace(store.read_without_patches(), patches=shards)
     names = [parameter.name for parameter in spec.parameters]
-    columns = ["trial", "seed", *names, *spec.objectives]
+    columns = ["trial", "seed", *names, *spec.objectives, *(EPOCH if epochs else ())]
     done = 0
     if path.exists():
         with path.open() as file:
-            done = sum(1 for _ in csv.DictReader(file)) // spec.configurations
+            done = len({row["seed"] for row in csv.DictReader(file)})
     else:
         path.write_text(",".join(columns) + "\n")
     for seed in range(done, seeds):
@@ -62,7 +69,12 @@ def record(spec: StudySpec, root: StorageRoot, path: Path, seeds: int) -> None:
             facts = run_stage("evaluate", config, embeddings, {"finetune": tuned}, seed).facts
             metrics = facts["metrics"]["validation"]  # type: ignore[index]
             values = [f"{metrics[name]:.6f}" for name in spec.objectives]  # type: ignore[index]
-            lines.append(",".join([str(trial), str(seed), *map(str, chosen.values()), *values]))
+            line = ",".join([str(trial), str(seed), *map(str, chosen.values()), *values])
+            history = tuned.facts["history"] if epochs else ()
+            lines += [
+                ",".join([line, *(f"{record[name]:.6g}" for name in EPOCH)])
+                for record in history  # type: ignore[attr-defined]
+            ] or [line]
         with path.open("a") as file:
             file.write("\n".join(lines) + "\n")
 
@@ -72,10 +84,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path", type=Path)
     parser.add_argument("--root", type=Path, default=Path("runs"))
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--epochs", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     spec = parse_study(STUDY, __file__)
-    record(spec, StorageRoot(options.root), options.path, spec.seeds.max)
+    record(spec, StorageRoot(options.root), options.path, options.seeds, options.epochs)
 
 
 if __name__ == "__main__":

@@ -91,9 +91,34 @@ def test_what_may_go_well_next_time_is_tried_again_a_few_times(why: Failure) -> 
     assert book.failed("a", why)  # counted anew
 
 
-def test_a_cancelled_computation_is_no_failure() -> None:
+def test_a_computation_that_nobody_wants_any_more_is_no_failure() -> None:
     book = StageBook()
-    book.request("dense", "a", stored=False)
-    book.cancelled("a")
+    book.request("dense", "a", stored=False, who=1)
+    book.request("dense", "a", stored=False, who=2)
+    book.request("dense", "a", stored=False, who=2)  # asked again after a loss: waits once
+    assert not book.left("a", 1)
+    assert not book.left("a", 1)
+    assert book.left("a", 2)
     assert (book.in_flight, book.failures["dense"]) == ({}, 0)
+    assert not book.left("a", 2)
     assert book.request("dense", "a", stored=False) is Decision.COMPUTE
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["ask", "leave", "finish"]), st.integers(0, 3)), max_size=40)
+)
+def test_a_computation_goes_on_as_long_as_anybody_waits(events: list[tuple[str, int]]) -> None:
+    book, waiting = StageBook(), set[int]()
+    for event, who in events:
+        if event == "ask":
+            book.request("dense", "a", stored=False, who=who)
+            waiting.add(who)
+        elif event == "leave":
+            last = waiting == {who}
+            assert book.left("a", who) == last
+            waiting.discard(who)
+        elif waiting:
+            book.finished("a")
+            waiting.clear()
+        assert bool(book.in_flight) == bool(waiting)
+        assert book.running["dense"] == bool(waiting)

@@ -216,6 +216,35 @@ def test_a_worker_killed_in_the_middle_of_a_solve_gives_its_token_back(
         time.sleep(0.1)
 
 
+def running(ledger: Any) -> dict[str, int]:
+    found: dict[str, int] = ray.get(ledger.snapshot.remote(), timeout=60)["running"]
+    return found
+
+
+def test_a_stage_is_stopped_once_nobody_waits_for_it_and_not_before(
+    shared: SharedEmbeddings, tmp_path: Path
+) -> None:
+    ledger = start_ledger(ArtifactStore(tmp_path), {"dense": Resources(cpu=2)})  # all there are
+    long = request_for(shared, config=with_values(CONFIG, {"dense.epochs": 10_000}))
+    first, second = (replace(long, trial=trial) for trial in (1, 2))
+    answers = [ledger.obtain.remote(request, shared) for request in (first, second)]
+    deadline = time.monotonic() + 60
+    while not ray.get(ledger.epochs.remote(long.key, 0), timeout=60):
+        assert time.monotonic() < deadline, "no epoch ended"
+        time.sleep(0.05)
+    ray.get(ledger.leave.remote(first), timeout=60)
+    assert running(ledger) == {"dense": 1}
+    ray.get(ledger.leave.remote(second), timeout=60)
+    assert running(ledger) == {}
+    for answer in answers:
+        with pytest.raises(ray.exceptions.RayTaskError, match="is wanted by nobody"):
+            ray.get(answer, timeout=60)
+    # its CPUs are free for the next, and it left nothing behind
+    (report,) = ask(ledger, shared, request_for(shared))
+    assert report.decision is Decision.COMPUTE
+    assert [path.name for path in (tmp_path / "dense").glob("*/*")] == [report.key]
+
+
 def processes(name: str) -> list[int]:
     """Return the processes whose command line begins with `name`."""
     found = psutil.process_iter(["cmdline"])

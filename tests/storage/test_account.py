@@ -54,7 +54,8 @@ def test_a_study_tells_progress_cost_and_failures(study: Any) -> None:
     json.dumps(told, allow_nan=False)
     assert told["state"] == "done"
     assert told["progress"] == {
-        "runs": 4, "of": 4, "complete": 3, "failed": 1, "configurations": 2, "front": [1],
+        "runs": 4, "of": 4, "complete": 3, "failed": 1, "stopped": 0, "configurations": 2,
+        "front": [1],
     }  # fmt: skip
     assert told["failures"] == [{"trial": 0, "seed": 1, "error": "it broke"}]
     # one run of trial 0, two of trial 1 that found the dense models there
