@@ -20,6 +20,7 @@ os.umask(UMASK)
 
 _FULL = "Free space there"
 _CLOSED = "Make it writable, or choose another folder"
+_NO_FOLDER = "A file stands where a folder is needed: choose another folder"
 REMEDIES = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
@@ -27,6 +28,8 @@ REMEDIES = {
     errno.EROFS: _CLOSED,
     errno.EACCES: _CLOSED,
     errno.EPERM: _CLOSED,
+    errno.EEXIST: _NO_FOLDER,
+    errno.ENOTDIR: _NO_FOLDER,
     errno.EIO: "Look after the disk or the network it is reached by",
     errno.ESTALE: "Mount the shared file system again",
 }

@@ -46,6 +46,7 @@ def test_what_cannot_be_reported_is_told(finished: Finished, tmp_path: Path) -> 
         here("study", "report", "smoke", "--root", finished.root, "--out", blocked / "x.html"),
         1,
         str(blocked),
+        "A file stands where a folder is needed",
     )
     (tmp_path / "smoke/results").mkdir(parents=True)
     shutil.copy(finished.root / "smoke/study.json", tmp_path / "smoke")
