@@ -118,9 +118,12 @@ class StageLedger:
         if decision is Decision.COMPUTE:
             self._start(request, embeddings)
         # Shielded: a computation is nobody's own, and goes on when who asked first is gone.
+        computing = self._computing[key]
         try:
-            seconds = await asyncio.shield(self._computing[key])
+            seconds = await asyncio.shield(computing)
         except asyncio.CancelledError:
+            if not computing.cancelled():
+                raise
             raise StageError(f"The stage {request.stage!r} is wanted by nobody.") from None
         return StageReport(request.stage, key, decision, seconds)
 
@@ -163,7 +166,7 @@ class StageLedger:
             try:
                 return float(await running)
             except asyncio.CancelledError:
-                await _stop(running)
+                await self._stop(running)
                 raise
             except Exception as error:
                 why = failure(error)
@@ -191,6 +194,14 @@ class StageLedger:
             withheld,
             ray.get_runtime_context().current_actor,
         )
+
+    async def _stop(self, running: Any) -> None:
+        """End a task nobody waits for: by an interrupt, which spares its worker, or by force."""
+        ray.cancel(running)
+        ended = asyncio.ensure_future(_ended(running))
+        if not (await asyncio.wait([ended], timeout=GRACE_SECONDS))[0]:
+            ray.cancel(running, force=True)
+            await ended
 
     async def note_epoch(self, key: str, record: dict[str, float]) -> None:
         """Keep the record of an epoch of a stage in flight."""
@@ -224,15 +235,6 @@ class StageLedger:
                 if seconds
             },
         }
-
-
-async def _stop(running: Any) -> None:
-    """End a task that nobody waits for: by an interrupt, which spares its worker, or by force."""
-    ray.cancel(running)
-    ended = asyncio.ensure_future(_ended(running))
-    if not (await asyncio.wait([ended], timeout=GRACE_SECONDS))[0]:
-        ray.cancel(running, force=True)
-        await ended
 
 
 async def _ended(running: Any) -> None:

@@ -34,6 +34,9 @@ class Inline(StageLedger):
         self.begun.append(asyncio.get_running_loop().create_future())
         return self.begun[-1]
 
+    async def _stop(self, running: Any) -> None:
+        running.cancel()
+
     def ask(self, key: str = "a") -> "asyncio.Task[StageReport]":
         return asyncio.create_task(self.obtain(request(key), NOTHING))
 
