@@ -66,7 +66,7 @@ RECORDERS = {
     "qpmstudy/training.py",  # when an epoch ended, for TensorBoard
     "storage/artifacts.py",  # when a result was written, in its manifest
     "storage/cancel.py",  # when somebody asked a driver to stop
-    "cluster/replicate.py",  # when a row was committed  # shows when a row was committed
+    "cluster/replicate.py",  # when a row was committed
     "cluster/event_file.py",  # TensorBoard's own stamps
     "cluster/trial_events.py",  # when a run of HParams began and ended
 }
