@@ -1,24 +1,134 @@
-"""qpmstudy explain: what a model knows, beyond single predictions."""
+"""qpmstudy explain: a class, a feature, the mistakes of an exported model, or all of it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cluster.commands.options import FOLDER, told
+from cluster.commands.options import (
+    FILE,
+    FOLDER,
+    console,
+    embeddings_option,
+    root_option,
+    storage_root,
+    told,
+)
+
+if TYPE_CHECKING:
+    from qpmstudy.explain.page import Page
+    from storage.layout import StorageRoot
+    from storage.model_images import ModelImages
 
 
 @click.group()
 @click.argument("model", type=FOLDER)
 @click.pass_context
 def explain(context: click.Context, model: Path) -> None:
-    """Explain an exported MODEL as a whole; `infer --explain` explains single predictions."""
+    """Explain an exported MODEL as a whole; `infer --explain` explains single predictions.
+
+    Writes a picture (PNG) and a page (HTML, one file that needs no network). Images are those of
+    the embeddings that the model's dataset has below --root, or those in --data.
+    """
     context.obj = model
 
 
+def _out_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option("--out", type=FOLDER, default=Path("explained"), show_default=True)(command)
+
+
+def _image_options(count: int, most: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add what says which images, and how many of them; more would be too small to see."""
+    options = (
+        click.option("--count", type=click.IntRange(1, most), default=count, show_default=True,
+                     help="Images of each kind: of a class, mistakes."),
+        click.option("--split", default="test", show_default=True,
+                     help="Where to look for them: test, another split, or all."),
+        click.option("--dataset", help="Its name, as for embed.  [default: the model's own]"),
+        click.option("--data", type=FOLDER, help="Take the images in this folder, not a store's."),
+        click.option("--weights", type=FILE, help="With --data: checkpoint of the backbone."),
+        root_option,
+        embeddings_option,
+        _out_option,
+    )  # fmt: skip
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+@explain.command("class")
+@click.argument("first", metavar="CLASS")
+@click.argument("second", metavar="[OTHER]", required=False)
+@_image_options(3, 4)
+@click.pass_obj
+@told
+def explain_class(
+    model: Path, first: str, second: str | None, count: int, out: Path, **where: Any
+) -> None:
+    """Show the features of CLASS on its best examples, or what sets it apart from OTHER.
+
+    A class goes by its name, a part of it that no other has, or its number, counted from 1.
+    """
+    from qpmstudy.exported import read_model
+    from storage.gallery import gallery
+    from storage.global_explanations import explain_classes, numbered_class
+
+    stored = read_model(model)
+    wanted = [first] if second is None else [first, second]
+    classes = [numbered_class(stored, name) for name in wanted]
+    each = count if second is not None else 2 * count
+    page = explain_classes(gallery(_images(model, **where)), classes, each)
+    _write_page(page, out, f"class-{'-'.join(str(label + 1) for label in classes)}")
+
+
+@explain.command("feature")
+@click.argument("number", type=int)
+@_image_options(5, 8)
+@click.pass_obj
+@told
+def explain_feature(model: Path, number: int, count: int, out: Path, **where: Any) -> None:
+    """Show where the feature NUMBER fires, and which classes use it with which weight."""
+    from qpmstudy.exported import read_model
+    from storage.gallery import gallery
+    from storage.global_explanations import explain_feature, numbered_feature
+
+    column = numbered_feature(read_model(model), number)
+    page = explain_feature(gallery(_images(model, **where)), column, count)
+    _write_page(page, out, f"feature-{number}")
+
+
+@explain.command("failures")
+@_image_options(8, 100)
+@click.pass_obj
+@told
+def explain_failures(model: Path, count: int, out: Path, **where: Any) -> None:
+    """Show misclassified images: what spoke for the predicted class, what for the true one.
+
+    Beside each: what the dense model looked at, if the model's study is below --root, and the
+    training image of the predicted class that is most alike.
+    """
+    from qpmstudy.exported import read_model
+    from storage.dense_model import dense_model
+    from storage.gallery import gallery
+    from storage.global_explanations import explain_failures
+
+    record = read_model(model).record
+    shown = gallery(_images(model, **where))
+    training = gallery(_images(model, **where | {"split": "train"}))
+    dense = dense_model(_storage(where), record)
+    page = explain_failures(shown, training, dense.classifier, count, dense.missing)
+    _write_page(page, out, "failures")
+
+
 @explain.command()
-@click.option("--out", type=FOLDER, default=Path("explained"), show_default=True)
+@_out_option
 @click.pass_obj
 @told
 def overview(model: Path, out: Path) -> None:
@@ -26,11 +136,51 @@ def overview(model: Path, out: Path) -> None:
     from qpmstudy.explain.overview import overview as overview_of
     from qpmstudy.explain.overview import overview_html, overview_png
     from qpmstudy.exported import read_model
-    from qpmstudy.files import write_bytes
 
     found = overview_of(read_model(model))
-    contents = {"png": overview_png(found), "html": overview_html(found).encode()}
-    for suffix, content in contents.items():
-        path = out / f"overview.{suffix}"
+    _write(out, "overview", overview_png(found), overview_html(found))
+
+
+def _storage(where: dict[str, Any]) -> StorageRoot:
+    return storage_root(where["root"], where["embeddings"])
+
+
+def _images(
+    model: Path,
+    root: Path,
+    embeddings: str | None,
+    dataset: str | None,
+    split: str,
+    data: Path | None,
+    weights: Path | None,
+) -> ModelImages:
+    from cluster.reporter import Reporter
+    from qpmstudy.errors import ConfigError, DataError
+    from storage.model_images import folder_images, stored_images
+
+    if data is not None:
+        phase = Reporter(console(stderr=True)).phase
+        return folder_images(model, data, phase, dataset, split, weights)
+    if weights is not None:
+        raise ConfigError("--weights is about images: give --data FOLDER, too.")
+    try:
+        return stored_images(model, storage_root(root, embeddings), dataset, split)
+    except DataError as error:
+        raise DataError(
+            f"{error} Or do without stored embeddings, where the images are: --data FOLDER."
+        ) from error
+
+
+def _write_page(page: Page, out: Path, name: str) -> None:
+    from qpmstudy.explain.page_html import page_html
+    from qpmstudy.explain.page_picture import page_picture
+
+    _write(out, name, page_picture(page), page_html(page))
+
+
+def _write(out: Path, name: str, picture: bytes, page: str) -> None:
+    from qpmstudy.files import write_bytes
+
+    for path, content in ((out / f"{name}.png", picture), (out / f"{name}.html", page.encode())):
         write_bytes(path, content)
         click.echo(f"wrote {path}")

@@ -6,6 +6,14 @@ local.py      the explanation of one prediction, as files
 contrast.py   why one class and not another
 overview.py   which class uses which feature, as a picture and as a page
 sheet.py      one picture of several explained images, for TensorBoard
+
+Of a whole model, as pages:
+
+class_page.py     one class, or two side by side
+feature_page.py   one feature
+failure_page.py   mistakes
+seen.py           which images are worth showing
+page.py           what is on a page; page_picture.py and page_html.py show it
 """
 
 from qpmstudy.explain.local import write_explanation

@@ -76,6 +76,15 @@ class Drawing:
         return heat(one_map, self.model.grid, float(self.model.peak[feature]), SIDE)
 
 
+@dataclass(frozen=True)
+class Shown:
+    """An image among others: its file, its true class, and what the model sees in it."""
+
+    name: str
+    label: int
+    drawing: Drawing
+
+
 def shrunk(picture: UInt8[np.ndarray, "S S 3"], side: int) -> UInt8[np.ndarray, "T T 3"]:
     """Return a square picture at another, smaller size."""
     resized = Image.fromarray(picture).resize((side, side), Image.Resampling.BOX)

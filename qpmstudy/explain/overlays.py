@@ -14,7 +14,7 @@ from qpmstudy.backbones.geometry import seen_box
 
 Colour = tuple[int, int, int]
 
-# Okabe and Ito's palette, told apart with every common colour vision; brightest first.
+# Okabe and Ito's palette, told apart with every common colour vision; the last three are Tol's.
 PALETTE: tuple[Colour, ...] = (
     (213, 94, 0),
     (0, 114, 178),
@@ -23,6 +23,9 @@ PALETTE: tuple[Colour, ...] = (
     (240, 228, 66),
     (86, 180, 233),
     (230, 159, 0),
+    (136, 34, 85),
+    (51, 34, 136),
+    (153, 153, 51),
 )
 COLOUR_KEPT = 0.25  # share of its own colour that the image keeps where nothing fires
 PAINT = 0.7  # share of paint at full activation: what lies underneath stays visible

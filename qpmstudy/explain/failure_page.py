@@ -1,0 +1,147 @@
+"""Mistakes: what the model saw in an image, and why that was not its class (paper Fig. 18-23)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from qpmstudy.explain.captions import Tile
+from qpmstudy.explain.class_page import features_of
+from qpmstudy.explain.drawing import SIDE, Shown, shrunk
+from qpmstudy.explain.overlays import Colour, colour, heat, tinted
+from qpmstudy.explain.page import Page, Section, Strip, side_of, signed
+from qpmstudy.inference import TokenModel
+
+EVIDENCE: Colour = (240, 228, 66)
+"""Of the dense model's GradCAM, which belongs to no feature."""
+
+
+@dataclass(frozen=True)
+class DenseView:
+    """What the dense model makes of an image: its class, how sure it is, and the evidence for it.
+
+    Evidence is the weighted sum of its feature maps, which is GradCAM of a linear head.
+    """
+
+    label: int
+    probability: float
+    evidence: Float[np.ndarray, " P"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An image taken for another class.
+
+    Attributes:
+        image: the image.
+        nearest: the training image of the predicted class that is most alike, if there is one.
+        similarity: how alike they are.
+        dense: what the dense model says, where there is one.
+    """
+
+    image: Shown
+    nearest: Shown | None
+    similarity: float
+    dense: DenseView | None
+
+
+def failure_page(model: TokenModel, failures: Sequence[Failure], words: Sequence[str]) -> Page:
+    """Return the page of some mistakes; `words` say which, of how many."""
+    sections = tuple(_section(model, number, one) for number, one in enumerate(failures, start=1))
+    return Page("Mistakes", tuple(words), sections)
+
+
+def _section(model: TokenModel, number: int, failure: Failure) -> Section:
+    drawing, true = failure.image.drawing, failure.image.label
+    prediction = drawing.prediction
+    wrong = prediction.top(1)[0]
+    mine, theirs = features_of(model, true), features_of(model, wrong)
+    both = [feature for feature in mine if feature in theirs]
+    order = [
+        *both,
+        *(feature for feature in theirs if feature not in both),
+        *(feature for feature in mine if feature not in both),
+    ]
+    colours = {feature: colour(position) for position, feature in enumerate(order)}
+    side = side_of(4 + (failure.dense is not None), labelled=False)
+
+    def painted(features: list[int], title: str, label: int) -> Tile:
+        said = f"{model.class_names[label]}, {prediction.probabilities[label]:.0%}"
+        return drawing.tile(features, [colours[f] for f in features], title, said, side)
+
+    tiles = [
+        drawing.input(failure.image.name, side),
+        painted(theirs, "predicted", wrong),
+        painted(mine, "true", true),
+    ]
+    if failure.dense is not None:
+        tiles.append(_dense(model, failure, failure.dense, side))
+    if failure.nearest is not None:
+        tiles.append(_nearest(failure, failure.nearest, theirs, colours, side))
+    only = tuple(
+        _alone(failure, feature, colours[feature], wrong, side)
+        for feature in order
+        if feature not in both
+    )
+    return Section(
+        f"{number}. {model.class_names[true]} taken for {model.class_names[wrong]}",
+        (_words(failure, wrong, both),),
+        legend=tuple(
+            (
+                colours[feature],
+                f"feature {model.selected[feature]}: {_said(failure, feature, wrong)}",
+            )
+            for feature in order
+        ),
+        strips=(Strip(tuple(tiles)), *([Strip(only)] if only else [])),
+    )
+
+
+def _alone(failure: Failure, feature: int, its_colour: Colour, wrong: int, side: int) -> Tile:
+    name, _, value = _said(failure, feature, wrong).partition(" ")
+    said = f"only the {name} class: {value}"
+    return failure.image.drawing.feature_tile(feature, its_colour, said, side)
+
+
+def _words(failure: Failure, wrong: int, both: list[int]) -> str:
+    prediction, true = failure.image.drawing.prediction, failure.image.label
+    shared = f"The classes share {len(both) or 'no'} feature{'' if len(both) == 1 else 's'}"
+    logits = [signed(float(prediction.logits[label])) for label in (wrong, true)]
+    return (
+        f"{shared}; what only one of them uses is shown by itself. Logit of the predicted class "
+        f"{logits[0]}, of the true one {logits[1]}."
+    )
+
+
+def _said(failure: Failure, feature: int, wrong: int) -> str:
+    """Return what a feature adds to the two classes."""
+    prediction, true = failure.image.drawing.prediction, failure.image.label
+    added = {
+        name: signed(float(prediction.contributions[label, feature]))
+        for name, label in (("predicted", wrong), ("true", true))
+        if prediction.mask[label, feature]
+    }
+    if len(added) == 2 and len(set(added.values())) == 1:
+        return f"both {added['true']}"
+    return ", ".join(f"{name} {value}" for name, value in added.items())
+
+
+def _dense(model: TokenModel, failure: Failure, dense: DenseView, side: int) -> Tile:
+    evidence = dense.evidence.clip(0)
+    on_picture = heat(evidence, model.grid, float(evidence.max()), SIDE)
+    picture = tinted(failure.image.drawing.picture, [on_picture], [EVIDENCE])
+    said = f"{model.class_names[dense.label]}, {dense.probability:.0%}"
+    return Tile(shrunk(picture, side), "dense model, GradCAM", said)
+
+
+def _nearest(
+    failure: Failure, nearest: Shown, features: list[int], colours: dict[int, Colour], side: int
+) -> Tile:
+    return nearest.drawing.tile(
+        features,
+        [colours[feature] for feature in features],
+        "nearest training image of the predicted class",
+        f"similarity {failure.similarity:.2f}: {nearest.name}",
+        side,
+    )
