@@ -18,7 +18,13 @@ def explain(context: click.Context, model: Path) -> None:
 
 
 @explain.command()
-@click.option("--out", type=FOLDER, default=Path("explained"), show_default=True)
+@click.option(
+    "--out",
+    type=FOLDER,
+    default=Path("explained"),
+    show_default=True,
+    help="Folder to write into.",
+)
 @click.pass_obj
 @told
 def overview(model: Path, out: Path) -> None:

@@ -42,7 +42,7 @@ class TableSpec(Frozen):
     """What `study table` makes of the results."""
 
     paper: str | None = None
-    """The table or figure of the paper that the study repeats: Table 1."""
+    """The table or figure of the paper that the study repeats."""
     metrics: tuple[str, ...] = ()
     """Columns of the results, in order; none: those of the paper's first table."""
 
