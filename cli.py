@@ -8,7 +8,7 @@ from cluster.commands.cluster import cluster
 from cluster.commands.embed import embed
 from cluster.commands.explain import explain
 from cluster.commands.infer import infer
-from cluster.commands.look import plan, show
+from cluster.commands.look import plan, schema, show
 from cluster.commands.models import compare, evaluate, verify
 from cluster.commands.results import pareto, report, tensorboard
 from cluster.commands.select import select, show_license
@@ -33,7 +33,7 @@ def main() -> None:
     """
 
 
-for of_studies in (show, plan, pareto, report, tensorboard, cancel, gc):
+for of_studies in (show, plan, schema, pareto, report, tensorboard, cancel, gc):
     study.add_command(of_studies)
 for command in (
     study,

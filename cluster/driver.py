@@ -24,7 +24,8 @@ from cluster.stage_source import StoredSource
 from cluster.study_context import StudyContext
 from cluster.study_machine import Deal, Finish, Start, Stop, Wait
 from cluster.trial_ledger import TrialLedger
-from qpmstudy.config import PipelineConfig, contradictions, with_values
+from qpmstudy.config import PipelineConfig, with_values
+from qpmstudy.contradictions import contradictions
 from qpmstudy.files import refusal
 from qpmstudy.stage_graph import STAGES
 from storage.results import Row

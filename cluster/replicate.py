@@ -18,7 +18,8 @@ from cluster.stage_walk import Progress, unless_stopped, walk
 from cluster.study_context import StudyContext
 from cluster.trial_card import trial_card
 from cluster.trial_events import TrialEvents
-from qpmstudy.config import PipelineConfig, contradictions, flatten
+from qpmstudy.config import PipelineConfig, flatten
+from qpmstudy.contradictions import contradictions
 from qpmstudy.errors import ConfigError, QpmStudyError
 from storage.overlays import overlay
 from storage.provenance import provenance

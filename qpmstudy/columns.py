@@ -25,3 +25,32 @@ COUNTS = frozenset(
     }
 )
 """Columns that are no fractions, and not shown in percent."""
+
+MEANINGS = {
+    "accuracy": "Share of images whose class is predicted [fraction].",
+    "plausibility": "Share of a decision's evidence that lies on the object [fraction].",
+    "plausibility_shifted": "The same with maps shifted to begin at 0, as in the paper's code: for "
+    "signed weights, whose ratio of sums can be of any size [fraction].",
+    "empty_maps": "Images without any evidence, which count as 0 in Plausibility [images].",
+    "sid": "SID@k: whether the features behind a decision look at different places [fraction].",
+    "patch_contextualisation": "How much of the whole image is in the backbone's patches: "
+    "cosine of their mean and CLS [-1 to 1].",
+    "train_accuracy": "Accuracy on the training images [fraction].",
+    "train_plausibility": "Plausibility on the training images [fraction].",
+    "class_independence": "Whether features stand for what classes share, rather than for one of "
+    "them [fraction].",
+    "contrastiveness": "Whether a feature is either on or off, not in between [fraction].",
+    "dead_features": "Features with the same value for every image [features].",
+    "n_features": "Features of the model [features].",
+    "features_per_class": "Features of a class, on average [features].",
+    "parameters": "Numbers in adapter and head that were learned [numbers].",
+    "seconds_per_epoch": "Median over the epochs of the last training, on the machine it ran on "
+    "[seconds].",
+    "objective": "What the selection that was found is worth.",
+    "bound": "Proven: no selection is worth more.",
+    "gap": "How far the bound lies above the objective, relative to it [fraction].",
+    "status": "Whether that is proven optimal, near enough, or stopped by time.",
+    "solver": "Which solver answered.",
+    "fallback": "Why another solver than the one named answered; null where none did.",
+}
+"""What each figure says, its unit in brackets."""

@@ -2,7 +2,9 @@
 
 A value's path in this tree ("finetune.l1_fm") is its name everywhere: in study files,
 result columns and TensorBoard. Defaults are the paper's (DINO-QPM, CVPR-W 2026, appendix);
-the legal range stands beside each field and is enforced where study files are read.
+the legal range stands beside each field and is enforced where study files are read. The line
+below a field says what it means, its unit in brackets: docs/reference and the JSON schema of study
+files are made of it (`storage.study.schema`).
 """
 
 from collections.abc import Mapping
@@ -31,12 +33,21 @@ AdapterName = Literal["mlp", "resnet50"]
 OptimizerName = Literal["schedulefree", "sgd"]
 
 
+PIXELS = ("pixels", "pixels-112")
+"""The backbones that a network can be trained from."""
+
+RESNET_FEATURES = 2048
+"""What a ResNet-50's last stage gives, whatever `adapter.features` is."""
+
+
 @dataclass(frozen=True)
 class EmbeddingsConfig:
     """Which store of frozen embeddings the pipeline reads."""
 
     dataset: str = "birds"
+    """The images: `birds` and its other sizes, a published dataset, or `folder-NAME` (how-to)."""
     backbone: str = "patch-descriptor"
+    """The frozen network, with what changes its tokens behind an `@`."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,7 @@ class SplitConfig:
     """How the training images are divided: the share held out to search on."""
 
     validation: Annotated[float, Range(ge=0, le=0.5)] = 0.2
+    """Share of the training images that is held out to search on [fraction]."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +71,21 @@ class AdapterConfig:
     """
 
     kind: AdapterName = "mlp"
+    """An MLP on frozen tokens, or a ResNet-50 that is trained from pixels."""
     weights: Literal["random", "imagenet"] = "random"
+    """What a ResNet-50 starts from; of an MLP nobody publishes any."""
     depth: Annotated[int, Range(ge=0, le=32)] = 4
+    """Layers L; 0: a linear probe [layers]."""
     hidden: Count = 2048
+    """Width N_h of all layers but the last [channels]."""
     features: Annotated[int, Range(ge=2)] = 512
+    """Features N_f there are to select from [features]."""
     input: InputName = "patches"
+    """What a feature is made of: patches, CLS, the mean of both, or CLS beside every patch."""
     pooling: PoolingName = "avg"
-    cls_statistics: bool = False  # CLS in the batch norm of "patches" too, as in the reference
+    """What becomes of a feature's map: its mean or its maximum."""
+    cls_statistics: bool = False
+    """Whether CLS is in the batch norm of "patches" too, as in the reference."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +97,19 @@ class DenseConfig:
     """
 
     optimizer: OptimizerName = "schedulefree"
+    """Schedule-free AdamW, or SGD with momentum as published with QPM."""
     epochs: Count = 40
+    """Passes over the training images [epochs]."""
     batch: Count = 32
+    """Images a step [images]."""
     lr: Rate = 1e-3
+    """Learning rate."""
     weight_decay: Weight = 7e-4
+    """Weight decay."""
     dropout: Annotated[float, Range(ge=0, lt=1)] = 0.2
+    """Probability that a feature is left out of a training step [fraction]."""
     div: Weight = 0.5
+    """Weight of the diversity loss: features look at different places."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +121,23 @@ class SelectConfig:
     """
 
     method: MethodName = "qpm"
+    """The quadratic program, an elastic net from before it, or none: the dense model is final."""
     features: Annotated[int, Range(ge=2)] = 50
+    """Features N* that the model keeps [features]."""
     per_class: Count = 5
-    pair_rule: Literal["correct", "reference"] = "correct"  # which similar pairs are penalised
-    bias: Literal["none", "locality"] = "none"  # b of the objective
+    """Features k of each class [features]."""
+    pair_rule: Literal["correct", "reference"] = "correct"
+    """Which similar pairs are penalised: the paper's, or those of the reference's code."""
+    bias: Literal["none", "locality"] = "none"
+    """The term b of the objective: none, or what a feature's locality is worth."""
     solver: SolverName = "auto"
-    fallback: Literal["fail", "lagrangian"] = "fail"  # where the solver named cannot be had
+    """Who solves: `auto` is Gurobi where a license covers the size, else the open solver."""
+    fallback: Literal["fail", "lagrangian"] = "fail"
+    """What to do where the solver named cannot be had: fail, or leave it to the open one."""
     gap: Weight = 5e-3
-    time_limit: Annotated[float, Range(gt=0)] = 10800.0  # seconds
+    """Stop when the answer is proven this near to the best one [fraction]."""
+    time_limit: Annotated[float, Range(gt=0)] = 10800.0
+    """Stop with the best answer so far after this time [seconds]."""
 
 
 @dataclass(frozen=True)
@@ -113,15 +149,25 @@ class FinetuneConfig:
     """
 
     optimizer: OptimizerName = "schedulefree"
+    """Schedule-free AdamW, or SGD with momentum as published with QPM."""
     epochs: Count = 50
+    """Passes over the training images [epochs]."""
     early_epochs: Count = 10
+    """Passes in each round of Q-SENN before the last, at most [epochs]."""
     batch: Count = 32
+    """Images a step [images]."""
     lr: Rate = 5e-3
+    """Learning rate."""
     weight_decay: Weight = 8e-4
+    """Weight decay."""
     div: Weight = 1.0
+    """Weight of the diversity loss: features look at different places."""
     l1_fm: Weight = 5.0
+    """Weight of L1 on the feature maps: a feature is silent where it is not needed."""
     l1_fv: Weight = 1.0
-    standardise: bool = True  # f in the sparse layer, as the reference does; False: the paper's W f
+    """Weight of L1 on the feature vector; with means as pooling the same loss as `l1_fm`."""
+    standardise: bool = True
+    """Whether the sparse layer reads standardised features, as in the reference; else W f."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +175,7 @@ class EvaluateConfig:
     """What the metrics are computed with."""
 
     sid_k: Count = 5
+    """Features k of SID@k, at most as many as a class has [features]."""
 
 
 @dataclass(frozen=True)
@@ -161,102 +208,3 @@ def flatten(config: PipelineConfig) -> dict[str, object]:
         for section, values in asdict(config).items()
         for name, value in values.items()
     }
-
-
-COMBINED = frozenset(
-    {
-        *("adapter.depth", "adapter.features", "adapter.input", "adapter.pooling"),
-        *("adapter.cls_statistics", "select.method", "select.features", "select.per_class"),
-        *("finetune.standardise", "embeddings.backbone", "adapter.kind", "adapter.weights"),
-        *("dense.optimizer", "finetune.optimizer"),
-    }
-)
-"""The values that `contradictions` has a rule for."""
-
-
-PIXELS = ("pixels", "pixels-112")
-"""The backbones that a network can be trained from."""
-
-RESNET_FEATURES = 2048
-"""What a ResNet-50's last stage gives, whatever `adapter.features` is."""
-
-
-def contradictions(config: PipelineConfig) -> list[str]:
-    """Return every rule between values that a configuration breaks, each as a sentence."""
-    adapter, select = config.adapter, config.select
-    resnet = adapter.kind == "resnet50"
-    problems = _resnet_contradictions(config) if resnet else _mlp_contradictions(adapter)
-    if select.method == "none":
-        return problems
-    if resnet:
-        if select.features > RESNET_FEATURES:
-            problems.append(
-                f"select.features = {select.features} is more than the {RESNET_FEATURES} that "
-                "adapter.kind = resnet50 has to select from"
-            )
-    elif adapter.depth == 0:
-        problems.append(
-            f"adapter.depth = 0 leaves nothing to fine-tune after select.method = "
-            f"{select.method}: set select.method: none, or a depth of at least 1"
-        )
-    elif select.features > adapter.features:
-        problems.append(
-            f"select.features = {select.features} is more than the adapter.features = "
-            f"{adapter.features} there are to select from"
-        )
-    if select.per_class > select.features:
-        problems.append(
-            f"select.per_class = {select.per_class} is more than select.features = "
-            f"{select.features}"
-        )
-    if select.method != "qpm" and not config.finetune.standardise:
-        problems.append(
-            f"finetune.standardise = False, but the weights of select.method = {select.method} "
-            "are made for standardised features; only those of qpm do without"
-        )
-    return problems
-
-
-def _mlp_contradictions(adapter: AdapterConfig) -> list[str]:
-    problems = []
-    if adapter.weights != "random":
-        problems.append(
-            f"adapter.weights = {adapter.weights}, but nobody publishes weights of adapter.kind = "
-            "mlp: leave it at random"
-        )
-    if adapter.input == "cls" and adapter.pooling != "avg":
-        problems.append(
-            f"adapter.pooling = {adapter.pooling}, but with adapter.input = cls nothing is "
-            "pooled: leave it at avg"
-        )
-    if adapter.cls_statistics and (adapter.input != "patches" or adapter.depth == 0):
-        problems.append(
-            "adapter.cls_statistics = True is for adapter.input = patches with a depth of at "
-            f"least 1, not for {adapter.input} with depth {adapter.depth}"
-        )
-    return problems
-
-
-def _resnet_contradictions(config: PipelineConfig) -> list[str]:
-    adapter, backbone = config.adapter, config.embeddings.backbone
-    problems = []
-    if backbone not in PIXELS:
-        problems.append(
-            f"adapter.kind = resnet50 is trained from pixels, but embeddings.backbone = {backbone}:"
-            f" set one of {', '.join(PIXELS)}"
-        )
-    if (adapter.input, adapter.pooling, adapter.cls_statistics) != ("patches", "avg", False):
-        problems.append(
-            "adapter.kind = resnet50 averages its own maps: leave adapter.input at patches, "
-            f"adapter.pooling at avg and adapter.cls_statistics at False, not {adapter.input}, "
-            f"{adapter.pooling} and {adapter.cls_statistics}"
-        )
-    phases = {"dense": config.dense.optimizer, "finetune": config.finetune.optimizer}
-    if config.select.method == "none":
-        phases.pop("finetune")
-    problems += [
-        f"{phase}.optimizer = {optimizer}, but adapter.kind = resnet50 is trained with sgd: set it"
-        for phase, optimizer in phases.items()
-        if optimizer != "sgd"
-    ]
-    return problems

@@ -30,6 +30,28 @@ Row = Mapping[str, Any]
 
 _CHECKSUM = b"row_sha256"
 
+RUN_COLUMNS: dict[str, tuple[type, str]] = {
+    "study": (str, "name of the study"),
+    "trial": (int, "number of the configuration in it"),
+    "seed": (int, "the replicate"),
+    "status": (str, "COMPLETE, FAIL, or STOPPED by early stopping"),
+    "error": (str, "why it failed"),
+    "error_log": (str, "end of the traceback"),
+    "stopped_at": (str, "rung of early stopping at which it ended"),
+    "stopped_because": (str, "the rung's rule and the values"),
+    "protocol": (str, "validation or paper: see `protocol` of study files"),
+    "split": (str, "split that metrics without a prefix are measured on"),
+}
+"""Columns that say which run a row is of, and what became of it: type, meaning."""
+
+STAGE_COLUMNS: dict[str, tuple[type, str]] = {
+    "key": (str, "hash of all that decides the result; equal keys, one result"),
+    "seconds": (float, "seconds it took when it was computed"),
+    "reused": (bool, "whether another run had computed it"),
+    "device": (str, "processor or GPU that computed it"),
+}
+"""Columns of each stage, named "key.dense" and so on: type, meaning."""
+
 _ARROW = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
 
 
@@ -74,16 +96,7 @@ def schema(held_out: Iterable[str]) -> pa.Schema:
 @functools.cache
 def _schema(held_out: tuple[str, ...]) -> pa.Schema:
     columns: list[tuple[str, pa.DataType]] = [
-        ("study", pa.string()),
-        ("trial", pa.int64()),
-        ("seed", pa.int64()),
-        ("status", pa.string()),
-        ("error", pa.string()),
-        ("error_log", pa.string()),  # the end of the traceback
-        ("stopped_at", pa.string()),  # the rung of early stopping
-        ("stopped_because", pa.string()),  # its rule and the values
-        ("protocol", pa.string()),
-        ("split", pa.string()),
+        (name, _ARROW[kind]) for name, (kind, _) in RUN_COLUMNS.items()
     ]
     columns += [(path, _ARROW[kind]) for path, kind in config_types().items()]
     columns += [(name, pa.float64()) for name in metric_columns(held_out)]
@@ -96,10 +109,11 @@ def _schema(held_out: tuple[str, ...]) -> pa.Schema:
         ("qp_gap", pa.float64()),
         ("qp_fallback", pa.string()),
     ]
-    columns += [(f"key.{stage}", pa.string()) for stage in STAGES]
-    columns += [(f"seconds.{stage}", pa.float64()) for stage in STAGES]
-    columns += [(f"reused.{stage}", pa.bool_()) for stage in STAGES]
-    columns += [(f"device.{stage}", pa.string()) for stage in STAGES]
+    columns += [
+        (f"{prefix}.{stage}", _ARROW[kind])
+        for prefix, (kind, _) in STAGE_COLUMNS.items()
+        for stage in STAGES
+    ]
     columns += [(name, _ARROW[kind]) for name, (kind, _) in COLUMNS.items()]
     return pa.schema(columns)
 

@@ -3,7 +3,7 @@
 options.py   what they share: --root, how an error is told
 study.py     study launch, status, list, table, export
 results.py   study pareto, tensorboard
-look.py      study show, plan
+look.py      study show, plan, schema
 upkeep.py    study gc, cancel
 embed.py     embed
 select.py    select, license

@@ -23,7 +23,13 @@ def cluster() -> None:
     type=click.IntRange(min=0),
     help="Gurobi tokens to offer.  [default: what `license` says]",
 )
-@click.option("--port", type=click.IntRange(1, 65535), default=6379, show_default=True)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=6379,
+    show_default=True,
+    help="Port of the head, which others join.",
+)
 @click.option("--listen", metavar="ADDRESS", help="This machine's address, for others to join.")
 @click.option("--join", metavar="HOST:PORT", help="Join the cluster of this head.")
 @told

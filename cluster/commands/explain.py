@@ -37,7 +37,14 @@ def explain(context: click.Context, model: Path) -> None:
 
 
 def _out_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option("--out", type=FOLDER, default=Path("explained"), show_default=True)(command)
+    option = click.option(
+        "--out",
+        type=FOLDER,
+        default=Path("explained"),
+        show_default=True,
+        help="Folder to write into.",
+    )
+    return option(command)
 
 
 def _image_options(count: int, most: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 @click.argument("images", nargs=-1, required=True)
 @click.option("--explain", type=FOLDER, help="Write overlays of the used features here.")
 @click.option("--against", metavar="CLASS", help="Say, and draw, why not this class instead.")
-@click.option("--top", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option(
+    "--top", type=click.IntRange(min=1), default=3, show_default=True, help="Classes of an image."
+)
 @click.option(
     "--format",
     "form",

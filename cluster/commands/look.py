@@ -1,4 +1,4 @@
-"""qpmstudy study show and plan: what is known of a study, and what a launch would do."""
+"""qpmstudy study show, plan and schema: what is known, would be done, and may be written."""
 
 from __future__ import annotations
 
@@ -57,3 +57,16 @@ def plan(file: Path, root: Path, embeddings: str | None, as_json: bool) -> None:
         click.echo(json.dumps(forecast_json(found), allow_nan=False))
     else:
         console().print(forecast_view(found))
+
+
+@click.command()
+@told
+def schema() -> None:
+    """Print the JSON schema of study files, by which editors complete and check them.
+
+    Keep it beside your files, and begin each with
+    # yaml-language-server: $schema=study.schema.json
+    """
+    from storage.study.schema import study_schema
+
+    click.echo(json.dumps(study_schema(), indent=2))

@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--features", type=int, required=True, help="How many to select (N*).")
 @click.option("--per-class", type=int, default=5, show_default=True, help="How many a class uses.")
-@click.option("--method", type=click.Choice(["qpm", "sldd", "qsenn"]), default="qpm")
+@click.option(
+    "--method",
+    type=click.Choice(["qpm", "sldd", "qsenn"]),
+    default="qpm",
+    show_default=True,
+    help="How to select.",
+)
 @click.option(
     "--solver", default="auto", show_default=True, help="auto, lagrangian, gurobi, highs."
 )
@@ -41,8 +47,10 @@ if TYPE_CHECKING:
 )
 @click.option("--gap", type=float, default=5e-3, show_default=True, help="Stop at this proof.")
 @click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of what is random in it.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of the solver."
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Write selected, weight and bias here (.npz)."
 )

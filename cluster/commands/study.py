@@ -127,7 +127,9 @@ def table(name: str, root: Path) -> None:
 @study.command()
 @click.argument("name")
 @root_option
-@click.option("--out", type=FOLDER, default=Path("models"), show_default=True)
+@click.option(
+    "--out", type=FOLDER, default=Path("models"), show_default=True, help="Folder of the models."
+)
 @click.option(
     "--pick",
     "picks",

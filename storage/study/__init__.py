@@ -6,6 +6,7 @@ space.py        which values are varied; space_problems.py says what is wrong wi
 stopping.py     which trials end early
 validation.py   types and ranges of the pipeline configuration, and errors in words
 yaml_file.py    reading the file
+schema.py       what editors check a file by; descriptions.py: what its keys mean
 """
 
 from storage.study.seeds import Seeds

@@ -14,7 +14,9 @@ class Seeds(Frozen):
     """`seeds: 3`, or `seeds: {min: 2, max: 10}`: more than `min` where the front is in doubt."""
 
     min: Count
+    """As many every configuration gets; 2 at least where `max` is more [replicates]."""
     max: Count
+    """As many a configuration gets while it is uncertain who is on the front [replicates]."""
 
     @model_validator(mode="before")
     @classmethod

@@ -18,14 +18,21 @@ class SpaceEntry(Frozen):
     """One entry under `space`: a list of values, a range, or named bundles of values."""
 
     paths: tuple[str, ...] | None = None
+    """The configuration values that get one and the same value; none: the entry's name is one."""
     values: tuple[Scalar, ...] | None = None
-    variants: dict[str, dict[str, Scalar]] | None = None  # name -> value by path
+    """What is tried."""
+    variants: dict[str, dict[str, Scalar]] | None = None
+    """Whole settings, such as the rows of a table: a label, and below it value by path."""
     low: int | float | None = None
+    """Begin of a range; with it go `high`, and `log` or `step` if wanted."""
     high: int | float | None = None
+    """End of a range, which is part of it."""
     step: int | float | None = None
+    """Distance of the values in a range that are tried."""
     log: bool = False
+    """Whether a range is searched by orders of magnitude."""
     when: dict[str, tuple[Scalar, ...]] | None = None
-    """Values or variants of other entries with which this one is varied; None: with all."""
+    """Values or variants of entries above with which this one is varied; none: with all."""
 
     @field_validator("when", mode="before")
     @classmethod

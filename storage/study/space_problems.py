@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
-from qpmstudy.config import PipelineConfig, contradictions, flatten, with_values
+from qpmstudy.config import PipelineConfig, flatten, with_values
+from qpmstudy.contradictions import contradictions
 from qpmstudy.registry import did_you_mean
 from storage.study.space import MAX_GRID, SpaceEntry, grid, is_whole, parameters_of, settings
 from storage.study.validation import value_adapter

@@ -9,7 +9,8 @@ from pydantic import Field, TypeAdapter, ValidationError, field_validator
 
 from qpmstudy.backbones import check_backbone
 from qpmstudy.columns import SPLIT_METRICS, TRAINING_METRICS
-from qpmstudy.config import COMBINED, PipelineConfig, contradictions, flatten
+from qpmstudy.config import PipelineConfig, flatten
+from qpmstudy.contradictions import COMBINED, contradictions
 from qpmstudy.datasets import check_dataset
 from qpmstudy.errors import ConfigError
 from qpmstudy.paper import TABLES
@@ -30,16 +31,18 @@ class Resources(Frozen):
     """What one task of a stage occupies on its node."""
 
     cpu: Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)] = 1
+    """Processor cores [cores]."""
     gpu: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)] = 0
+    """GPUs, or a share of one: two tasks of 0.5 run side by side on it [GPUs]."""
     gurobi: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)] | None = None
-    """Tokens; None: one for a selection that may use Gurobi, where there are any."""
+    """Gurobi licenses; none: one for a selection that may use Gurobi, if there are any [tokens]."""
 
 
 class TableSpec(Frozen):
     """What `study table` makes of the results."""
 
     paper: str | None = None
-    """The table or figure of the paper that the study repeats ("Table 1")."""
+    """The table or figure of the paper that the study repeats."""
     metrics: tuple[str, ...] = ()
     """Columns of the results, in order; none: those of the paper's first table."""
 
@@ -56,31 +59,46 @@ class TensorBoardSpec(Frozen):
 
     images: Annotated[int, Field(ge=0, strict=True)] = 100
     """Trials that show a picture of overlays: the first so many. TensorBoard keeps pictures in
-    memory, at about 0.3 MB each."""
+    memory, at about 0.3 MB each [trials]."""
 
 
 class StudySpec(Frozen):
     """A study: one pipeline, the values to vary, and how to go about it."""
 
     name: StudyName
+    """Its name in every command, and its folder below the root."""
     description: str = ""
+    """A line for people."""
     pipeline: PipelineConfig = Field(default_factory=PipelineConfig)
+    """Configuration values by section; what is left out has the paper's default."""
     space: Annotated[dict[str, SpaceEntry], Field(min_length=1)]
+    """What is varied, an entry a parameter: named by the path of a value (`finetune.l1_fm`), or
+    as you like where `paths` or `variants` say what is set."""
     seeds: Seeds = Seeds(min=3, max=3)
+    """Replicates of each configuration; objectives are means over them [replicates]."""
     objectives: Annotated[dict[str, Direction], Field(min_length=1)] = Field(
         default={"accuracy": "max", "plausibility": "max"}
     )
+    """What is searched for: metrics, and whether more or less of each is better."""
     sampler: Literal["grid", "random", "tpe", "nsga2", "gp"] = "grid"
+    """Who picks the configurations; all but `grid` need `trials`."""
     trials: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] | None = None
+    """How many configurations; a grid has as many as its space [configurations]."""
     warm_start: tuple[StudyName, ...] = ()
-    """Earlier studies whose results the sampler is told at the beginning."""
+    """Earlier studies whose results in this space the sampler knows; the study does not count
+    them."""
     early_stopping: EarlyStopping | None = None
-    """Which trials end before their last stage; None: none."""
+    """Which trials end before their last stage; none: all go to their end."""
     protocol: Literal["validation", "paper"] = "validation"
+    """Whether the search looks at a validation split, or at the test split as in the paper."""
     parallel: Annotated[int, Field(ge=1, strict=True)] | None = None
+    """Trials in flight; none: enough to keep every slot busy [trials]."""
     stages: dict[str, Resources] = Field(default_factory=dict)
+    """What a task of a stage occupies, by the name of the stage."""
     table: TableSpec = Field(default_factory=TableSpec)
+    """What `study table` sets beside the paper's values."""
     tensorboard: TensorBoardSpec = Field(default_factory=TensorBoardSpec)
+    """What TensorBoard shows."""
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:

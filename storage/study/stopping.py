@@ -23,9 +23,12 @@ class Rung(Frozen):
     """A point that trials pass on their way: the dense model measured, or the end of an epoch."""
 
     after: Literal["evaluate_dense", "dense", "finetune"]
+    """When the dense model is measured, or in which phase of training."""
     epoch: Annotated[int, Field(ge=1, strict=True)] | None = None
+    """After which epoch of that phase [epochs]."""
     by: Measures = Field(default_factory=dict)
-    """What trials are compared by; none, at evaluate_dense: the dense model's objectives."""
+    """What trials are compared by, `max` or `min`; none, at evaluate_dense: the dense model's
+    objectives."""
 
     @model_validator(mode="after")
     def _measured(self) -> "Rung":
@@ -63,10 +66,11 @@ class EarlyStopping(Frozen):
     """`early_stopping: {rungs: [{after: evaluate_dense}], keep: 0.5}`."""
 
     rungs: Annotated[tuple[Rung, ...], Field(min_length=1)]
+    """Where trials are compared."""
     keep: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = 0.5
-    """Of those that have reached a rung, the share that goes on; whole fronts do."""
+    """Of those that have reached a rung, the share that goes on; whole fronts do [fraction]."""
     min_reached: Annotated[int, Field(ge=2, strict=True)] = 4
-    """As many must have reached a rung before any is stopped there."""
+    """As many must have reached a rung before any is stopped there [trials]."""
 
     @model_validator(mode="after")
     def _once(self) -> "EarlyStopping":

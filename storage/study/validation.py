@@ -37,7 +37,7 @@ def model_of(section: type) -> type[BaseModel]:
 
 
 def _bounded(hint: Any) -> Any:
-    """Translate our Range into pydantic's constraints; true and "3" are no numbers."""
+    """Translate our Range into pydantic's; true and "3" are no numbers, "yes" is no bool."""
     base, *marks = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     limits = {
         name: limit
@@ -48,7 +48,7 @@ def _bounded(hint: Any) -> Any:
     }
     if base is float:
         return Annotated[base, Field(strict=True, allow_inf_nan=False, **limits)]
-    if base is int:
+    if base in (int, bool):
         return Annotated[base, Field(strict=True, **limits)]
     return hint
 

@@ -55,6 +55,15 @@ def load_study(path: Path) -> StudySpec:
     Raises:
         ConfigError: the file is missing, is no YAML, or breaks rules: all are listed.
     """
+    return parse_study(read_yaml(path), str(path))
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the content of a study file as it stands there.
+
+    Raises:
+        ConfigError: the file is missing, or no YAML.
+    """
     try:
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise ConfigError(f"{path} is no file: a device or pipe may never end.")
@@ -66,9 +75,8 @@ def load_study(path: Path) -> StudySpec:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"The study file {path} cannot be read: {error}.") from error
     try:
-        parsed = yaml.load(text, Loader=_StrictLoader)
+        return yaml.load(text, Loader=_StrictLoader)
     except RecursionError as error:
         raise ConfigError(f"{path} is nested too deeply: that is no study file.") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: dates and numbers that are none
         raise ConfigError(f"{path} is no valid YAML: {error}") from error
-    return parse_study(parsed, str(path))

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from qpmstudy.backbones.pixels import patches_of
-from qpmstudy.config import PipelineConfig, contradictions, with_values
+from qpmstudy.config import PipelineConfig, with_values
+from qpmstudy.contradictions import contradictions
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.errors import ConfigError
 from qpmstudy.pipeline import run_pipeline, run_stage

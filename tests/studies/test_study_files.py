@@ -49,8 +49,10 @@ def test_every_file_asks_as_much_as_is_written_here() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(STUDIES).as_posix())
 def test_a_file_begins_with_its_command_and_shrinks(path: Path) -> None:
     name = f"studies/{path.relative_to(STUDIES).as_posix()}"
-    first = path.read_text(encoding="utf-8").partition("\n")[0]
-    assert first.startswith(f"# python cli.py study launch {name}")
+    editors, command, *_ = path.read_text(encoding="utf-8").splitlines()
+    schema = path.parent / editors.removeprefix("# yaml-language-server: $schema=")
+    assert schema.resolve() == STUDIES / "study.schema.json"
+    assert command.startswith(f"# python cli.py study launch {name}")
     whole, small = load_study(path), shrunk(path)
     assert small.configurations <= whole.configurations
     assert variants(small) == variants(whole)
