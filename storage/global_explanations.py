@@ -17,7 +17,7 @@ from qpmstudy.explain.page import Page
 from qpmstudy.inference import TokenModel
 from qpmstudy.metrics.plausibility import weighted_maps
 from qpmstudy.report import find_class
-from storage.gallery import Example, Gallery
+from storage.gallery import Gallery
 
 EACH = 2
 """How many of a feature's strongest images may be of one class."""
@@ -129,10 +129,7 @@ def explain_failures(
             f"{images.model.folder} recognises all of {where}: there is no mistake to explain. "
             "Look at other images: --split, --data."
         )
-    failures = [
-        _failure(training, gallery.seen.scores[position], example, dense)
-        for position, example in zip(found[:count], gallery.examples(found[:count]), strict=True)
-    ]
+    failures = _failures(gallery, training, dense, found[:count])
     words = [
         f"{len(found)} of {where} are taken for another class; "
         f"{'these are all' if len(found) <= count else f'the {count} surest are shown'}. The "
@@ -144,20 +141,25 @@ def explain_failures(
     return failure_page(images.model, failures, words)
 
 
-def _failure(
-    training: Gallery,
-    scores: Float[np.ndarray, " F"],
-    example: Example,
-    dense: Classifier | None,
-) -> Failure:
-    wrong = example.shown.drawing.prediction.top(1)[0]
-    alike = training.seen.nearest(scores, wrong)
-    return Failure(
-        image=example.shown,
-        nearest=None if alike is None else training.shown([alike[0]])[0],
-        similarity=0.0 if alike is None else alike[1],
-        dense=None if dense is None else _dense_view(dense, example.tokens),
-    )
+def _failures(
+    gallery: Gallery, training: Gallery, dense: Classifier | None, positions: list[int]
+) -> list[Failure]:
+    seen = gallery.seen
+    alike = [
+        training.seen.nearest(seen.scores[position], int(seen.predicted[position]))
+        for position in positions
+    ]
+    there = [found[0] for found in alike if found is not None]
+    nearest = dict(zip(there, training.shown(there), strict=True))
+    return [
+        Failure(
+            image=example.shown,
+            nearest=None if found is None else nearest[found[0]],
+            similarity=0.0 if found is None else found[1],
+            dense=None if dense is None else _dense_view(dense, example.tokens),
+        )
+        for example, found in zip(gallery.examples(positions), alike, strict=True)
+    ]
 
 
 @torch.inference_mode()

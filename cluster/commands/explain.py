@@ -174,7 +174,7 @@ def _images(
         return stored_images(model, storage_root(root, embeddings), dataset, split)
     except DataError as error:
         raise DataError(
-            f"{error} Or do without stored embeddings, where the images are: --data FOLDER."
+            f"{error}\nOr take the images of a folder, without stored embeddings: --data FOLDER."
         ) from error
 
 

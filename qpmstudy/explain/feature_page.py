@@ -37,8 +37,10 @@ def feature_page(
     weight = model.classifier.weight[:, feature].detach().cpu().numpy()
     users = np.flatnonzero(weight)
     number = model.selected[feature]
-    words = [f"{len(users)} of {len(weight)} classes use it."]
-    if not np.isin(weight, (0, 1)).all():
+    binary = bool(np.isin(weight, (0, 1)).all())
+    each = ", each with weight 1" if binary else ""
+    words = [f"{len(users)} of {len(weight)} classes use it{each}."]
+    if not binary:
         weights = (f"{model.class_names[label]} {weight[label]:+.2f}" for label in users)
         words.append(f"Weights: {', '.join(weights)}.")
     words.append("Strength 1.00 is its usual peak over the training images.")
