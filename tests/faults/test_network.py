@@ -101,8 +101,8 @@ def test_a_cut_cable_costs_a_study_nothing(
     wait_until(lambda: there.computes("dense"), launched)
     time.sleep(0.5)
     there.plug("down")
-    # Ray has given it up, or the host that is left was quicker to end the study alone
-    wait_until(lambda: launched.poll() is not None or not there.computes("dense"))
+    time.sleep(10)  # the head gives a silent host up after four, and goes on without it
+    assert launched.poll() is None
     there.plug("up")
     out, err = launched.communicate(timeout=240)
     assert launched.returncode == 0, out + err
@@ -115,12 +115,9 @@ def test_a_cut_cable_costs_a_study_nothing(
     assert facts(root) == facts(alone)
 
 
-def wait_until(
-    condition: Callable[[], object], process: "subprocess.Popen[str] | None" = None
-) -> None:
-    """Wait for a condition, and no longer than `process` runs."""
+def wait_until(condition: Callable[[], object], process: "subprocess.Popen[str]") -> None:
     deadline = time.monotonic() + 120
     while not condition():
-        assert process is None or process.poll() is None, process.communicate()
+        assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, "the moment waited for never came"
         time.sleep(0.1)
