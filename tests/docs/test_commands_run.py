@@ -53,7 +53,7 @@ class Reader:
         first = block.text.splitlines()[0]
         if block.language == "sh":
             for command in commands(block.text):
-                if command.ours and not left_out(command.ours):
+                if command.ours and not left_out(command.ours) and command.ours not in self.ran:
                     self.run(command)
         elif block.language == "python":
             exec(compile(MODEL.sub(self.model, block.text), str(block), "exec"), {})
@@ -75,12 +75,15 @@ class Reader:
         self.ran.append(command.ours)
 
     def save(self, path: Path, text: str) -> None:
-        """Write a study file, cut down but for the dataset that it names."""
+        """Write a study file, cut down to two variants, but for own images that it names."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         small = shrunk(path).canonical()
-        if "birds" not in (whole := load_study(path)).pipeline.embeddings.dataset:
+        whole = load_study(path)
+        if whole.pipeline.embeddings.dataset.startswith("folder-"):
             small["pipeline"]["embeddings"] = whole.canonical()["pipeline"]["embeddings"]
+        for entry in small["space"].values():
+            entry["variants"] = entry["variants"] and dict(list(entry["variants"].items())[-2:])
         path.write_text(yaml.safe_dump(small))
 
     def stand_in(self, word: str) -> str:
