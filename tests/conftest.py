@@ -37,7 +37,7 @@ install_import_hook("qpmstudy", "typecheck.checked")
 
 
 TESTS = Path(__file__).parent
-STARTS_RAY = {"cluster", "commands", "faults", "studies"}
+STARTS_RAY = {"cluster", "commands", "docs", "faults", "studies"}
 """Folders of tests that start Ray."""
 WITHOUT_RAY = {
     "test_addresses.py",
@@ -48,6 +48,9 @@ WITHOUT_RAY = {
     "test_versions.py",
     "test_embed.py",
     "test_select.py",
+    "test_completion.py",
+    "test_pages.py",
+    "test_reference.py",
     "test_reporter.py",
     "test_running_front.py",
     "test_stage_book.py",
