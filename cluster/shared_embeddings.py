@@ -7,16 +7,20 @@ reads the whole store for itself: the same numbers, in memory of its own.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import ray
-from ray.exceptions import ObjectStoreFullError, OutOfDiskError
+from ray.exceptions import GetTimeoutError, ObjectStoreFullError, OutOfDiskError
 
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.streaming import StreamedChunks
 from storage.embeddings import open_store
 from storage.places import Place, absolute
 from storage.reading import streamed_chunks
+
+PATIENCE = 20.0
+"""Seconds; a shard is read in a fraction of one."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +54,21 @@ class SharedEmbeddings:
     def get(self) -> Embeddings:
         """Return the embeddings, their arrays read-only views of this node's shared memory.
 
-        What is streamed is read by this process as it is needed.
+        What is streamed is read by this process as it is needed. Where the object store is full,
+        or brings nothing for `PATIENCE` seconds, as after the loss of a node, so is everything.
         """
         try:
             return self._shared()
-        except (ObjectStoreFullError, OutOfDiskError):
+        except (ObjectStoreFullError, OutOfDiskError, GetTimeoutError):
             return self._own()
 
     def _shared(self) -> Embeddings:
-        light: Embeddings = ray.get(self.without_patches)
+        shards = () if isinstance(self.shards, OnDisk) else self.shards
+        light: Embeddings
+        light, *blocks = _brought([self.without_patches, *shards])
         if isinstance(self.shards, OnDisk):
             return replace(light, patches=self.shards.open())
-        return replace(light, patches=tuple(ray.get(list(self.shards))))
+        return replace(light, patches=tuple(blocks))
 
     def _own(self) -> Embeddings:
         store = open_store(*self.where)
@@ -69,6 +76,23 @@ class SharedEmbeddings:
         if isinstance(self.shards, OnDisk):
             return replace(light, patches=self.shards.open())
         return replace(light, patches=tuple(map(store.read_shard, range(store.shards))))
+
+
+def _brought(references: list[ray.ObjectRef]) -> list[Any]:
+    """Return objects, waiting for them as long as one more arrives now and then.
+
+    Raises:
+        GetTimeoutError: none did for `PATIENCE` seconds.
+    """
+    here = -1
+    while True:
+        try:
+            return list(ray.get(references, timeout=PATIENCE))
+        except GetTimeoutError:
+            before = here
+            here = len(ray.wait(references, num_returns=len(references), timeout=0)[0])
+            if here <= before:
+                raise
 
 
 # With a CPU each: of tasks that hold none, Ray starts as many processes as there are shards.

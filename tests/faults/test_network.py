@@ -84,6 +84,7 @@ def test_a_cluster_that_others_may_join_refuses_who_has_no_token(
     refused(missing, 2, "no token in /nonexistent/t", "scp -p")
 
 
+@pytest.mark.long  # Ray takes minutes to give up what it was told is lost
 def test_a_cut_cable_costs_a_study_nothing(
     embedded: Path, tmp_path: Path, hosts: tuple[Host, Host]
 ) -> None:
