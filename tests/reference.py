@@ -199,11 +199,12 @@ def option_row(context: click.Context) -> Any:
         for long, short in METAVARS.items():
             value = value.replace(long, short)
         text, _, own = (parameter.help or "").partition("  [default: ")
-        variables = "".join(f" (`{name}`)" for name in extra.get("envvars", ()))
+        if parameter.envvar:
+            text += f" Also `{parameter.envvar}` in the environment."
         return (
             f"`{names}{value}`",
             extra.get("default", own.rstrip("]")).strip("()"),
-            text + variables,
+            text,
         )
 
     return row

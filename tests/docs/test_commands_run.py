@@ -105,6 +105,8 @@ class Reader:
             case ["explain", model, "feature", _]:
                 feature = read_model(Path(model)).record["selected"][0]
                 return ["explain", model, "feature", str(feature)]
+            case ["study", "export", *rest]:  # of two configurations there need not be a knee
+                return ["study", "export", *("front" if one == "knee" else one for one in rest)]
             case ["select", *_]:
                 return [*arguments, "--time-limit", "1"]
         return arguments
