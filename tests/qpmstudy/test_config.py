@@ -7,15 +7,14 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 import pytest
 
 from qpmstudy.config import (
-    COMBINED,
     AdapterConfig,
     PipelineConfig,
     Range,
     SelectConfig,
-    contradictions,
     flatten,
     with_values,
 )
+from qpmstudy.contradictions import COMBINED, contradictions
 
 
 def test_every_value_has_a_path_that_sets_it() -> None:

@@ -102,7 +102,7 @@ def test_a_study_runs_from_its_file_to_its_table(path: Path, root: StorageRoot) 
         plain = line["metric"].removeprefix("test_").removesuffix("_shifted")
         beside = [
             value.value
-            for value in published(spec.table.paper or "")
+            for value in (published(spec.table.paper) if spec.table.paper else ())
             if (value.row, value.dataset, value.metric) == (row, line["dataset"], plain)
         ]
         assert [float(number) for number in [line["published"]] if number] == beside
