@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qpmstudy.pareto import non_dominated
+from qpmstudy.pareto.front import on_front_in_draws
 from storage.results import Row
 from storage.study import Seeds, StudySpec
 
@@ -159,27 +159,7 @@ def _spread(residuals: np.ndarray, done: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def _on_front(draws: np.ndarray) -> np.ndarray:
     """Return (d, n) which points of each draw (m, d, n) no other point of it beats."""
-    if len(draws) <= 2:
-        return _on_front_sorted(draws[0], draws[-1])
-    mask = np.empty(draws.shape[1:], dtype=bool)
-    for row, points in zip(mask, draws.transpose(1, 2, 0), strict=True):
-        order = np.argsort(-points.sum(1))  # good ones first: they rule out most of the others
-        row[order] = non_dominated(points[order], [True] * points.shape[1])
-    return mask
-
-
-def _on_front_sorted(first: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """Return the same for one or two objectives (d, n): best first, the front is new records."""
-    order = np.lexsort((-last, -first))
-    x, y = (np.take_along_axis(values, order, axis=1) for values in (first, last))
-    record = np.ones(x.shape, dtype=bool)
-    record[:, 1:] = y[:, 1:] > np.maximum.accumulate(y, axis=1)[:, :-1]
-    for column in range(1, x.shape[1]):  # equal points do not beat each other
-        same = (x[:, column] == x[:, column - 1]) & (y[:, column] == y[:, column - 1])
-        record[:, column] |= same & record[:, column - 1]
-    mask = np.empty_like(record)
-    np.put_along_axis(mask, order, record, axis=1)
-    return mask
+    return on_front_in_draws(draws.transpose(1, 2, 0))
 
 
 def _rivals(draws: np.ndarray, index: int) -> list[int]:
