@@ -9,9 +9,10 @@ yaml_file.py    reading the file
 schema.py       what editors check a file by; descriptions.py: what its keys mean
 """
 
+from storage.study.extension import differences
 from storage.study.seeds import Seeds
 from storage.study.space import Parameter, grid
-from storage.study.spec import StudySpec, differences, parse_study
+from storage.study.spec import StudySpec, parse_study
 from storage.study.yaml_file import load_study
 
 __all__ = ["Parameter", "Seeds", "StudySpec", "differences", "grid", "load_study", "parse_study"]

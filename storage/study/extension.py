@@ -5,7 +5,7 @@ from typing import Any
 
 from qpmstudy.errors import ConfigError
 from storage.study.space import Parameter, grid, settings
-from storage.study.spec import StudySpec, differences, parse_study
+from storage.study.spec import StudySpec, parse_study
 
 # may change at any time: it is not part of the question
 FREE = frozenset({"description", "stages", "parallel", "table", "tensorboard"})
@@ -55,3 +55,16 @@ def _point(parameters: tuple[Parameter, ...], chosen: Mapping[str, Any]) -> tupl
     """Return a configuration as values by parameter and by path."""
     by_path = settings(parameters, chosen)
     return (tuple(sorted(chosen.items())), tuple(sorted(by_path.items())))
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], path: str = "") -> list[str]:
+    """Return one line for each value in which two canonical specifications differ."""
+    lines = []
+    for key in sorted(old.keys() | new.keys()):
+        where = f"{path}.{key}".strip(".")
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            lines += differences(before, after, where)
+        elif before != after:
+            lines.append(f"{where}: {before!r} before, {after!r} now")
+    return lines

@@ -290,16 +290,3 @@ def _warm_start_problems(spec: StudySpec) -> list[str]:
     if len(set(names)) < len(names):
         problems.append(f"warm_start: a study stands twice (got {', '.join(names)}).")
     return problems
-
-
-def differences(old: dict[str, Any], new: dict[str, Any], path: str = "") -> list[str]:
-    """Return one line for each value in which two canonical specifications differ."""
-    lines = []
-    for key in sorted(old.keys() | new.keys()):
-        where = f"{path}.{key}".strip(".")
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(after, dict):
-            lines += differences(before, after, where)
-        elif before != after:
-            lines.append(f"{where}: {before!r} before, {after!r} now")
-    return lines
