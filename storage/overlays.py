@@ -25,6 +25,11 @@ class Overlay:
     width: int
 
 
+def overlay_path(folder: Path, key: str) -> Path:
+    """Return where the picture of the evaluation `key` is kept, there or not."""
+    return folder / key[:2] / f"{key}.jpg"
+
+
 def overlay(folder: Path, artifacts: ArtifactStore, key: str, image_root: Path) -> Overlay:
     """Return the picture of the evaluation `key`; drawn, and kept below `folder`, if it must be.
 
@@ -33,7 +38,7 @@ def overlay(folder: Path, artifacts: ArtifactStore, key: str, image_root: Path) 
     """
     from qpmstudy.explain import overlay_sheet
 
-    path = folder / key[:2] / f"{key}.jpg"
+    path = overlay_path(folder, key)
     kept = _kept(path)
     if kept is not None:
         return kept

@@ -140,7 +140,7 @@ class ResultTable:
         whole: dict[str, Any] = table.to_pylist()[0]
         table = table.replace_schema_metadata({_CHECKSUM: _checksum(whole)})
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink)
+        pq.write_table(table, sink, use_dictionary=False, write_statistics=False)  # of one row
         write_bytes(self.path(row["trial"], row["seed"]), sink.getvalue().to_pybytes())
         return whole
 

@@ -64,12 +64,13 @@ def ours(trials: int, root: Path, profiled: bool = False) -> float:
 
 
 def _store_all(spec: Any, storage: Any) -> None:
-    """Compute one configuration and store its results under the keys of all."""
+    """Compute one configuration and store its results and picture under the keys of all."""
     from qpmstudy.config import with_values
+    from qpmstudy.files import write_bytes
     from qpmstudy.pipeline import run_pipeline
     from qpmstudy.stage_graph import stage_keys
     from storage.ensure import ensure_store
-    from storage.overlays import overlay
+    from storage.overlays import overlay, overlay_path
     from storage.study import grid
     from storage.study.space import settings
 
@@ -78,13 +79,18 @@ def _store_all(spec: Any, storage: Any) -> None:
     whole = store.read_without_patches()
     shards = tuple(store.read_shard(shard) for shard in range(store.shards))
     outputs = run_pipeline(spec.pipeline, replace(whole, patches=shards), 0)
+    picture: bytes | None = None
     for chosen in grid(spec.parameters):
         config = with_values(spec.pipeline, settings(spec.parameters, chosen))
         keys = stage_keys(config, store.fingerprint, 0)
         for stage, key in keys.items():
             if not storage.artifacts.path(stage, key).exists():
                 storage.artifacts.write(stage, key, outputs[stage], 1.0)
-        overlay(storage.overlays, storage.artifacts, keys["evaluate"], Path(whole.image_root))
+        key = keys["evaluate"]
+        if picture is None:
+            root = Path(whole.image_root)
+            picture = overlay(storage.overlays, storage.artifacts, key, root).content
+        write_bytes(overlay_path(storage.overlays, key), picture)
 
 
 def main() -> None:
