@@ -141,7 +141,8 @@ def explain_failures(model: Path, count: int, out: Path, **where: Any) -> None:
 def overview(model: Path, out: Path) -> None:
     """Draw which class uses which feature, like beside like: overview.png and overview.html."""
     from qpmstudy.explain.overview import overview as overview_of
-    from qpmstudy.explain.overview import overview_html, overview_png
+    from qpmstudy.explain.overview import overview_png
+    from qpmstudy.explain.overview_page import overview_html
     from qpmstudy.exported import read_model
 
     found = overview_of(read_model(model))

@@ -1,11 +1,6 @@
-"""A page of explanations as one HTML file: no script, and nothing to be fetched.
-
-A policy in the page allows pictures that stand in it and the one style, by its hash; so a class
-name cannot become more than text.
-"""
+"""A page of explanations as one HTML file."""
 
 import base64
-import hashlib
 import io
 import re
 from html import escape
@@ -13,6 +8,7 @@ from html import escape
 from PIL import Image
 
 from qpmstudy.explain.captions import Tile
+from qpmstudy.explain.document import document
 from qpmstudy.explain.overlays import Colour
 from qpmstudy.explain.page import Page, Section, Strip
 
@@ -48,17 +44,9 @@ def page_html(page: Page) -> str:
         f".{_named(colour)} {{ background: #{_hex(colour)}; }}\n"
         for colour in sorted(_colours(page))
     )
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'"
     body = [f"<h1>{_text(page.title)}</h1>", *map(_paragraph, page.words)]
     body += [_section(section) for section in page.sections]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(page.title)}</title>\n<style>{style}</style>\n</head>\n"
-        "<body>\n<main>\n" + "\n".join(body) + "\n</main>\n</body>\n</html>\n"
-    )
+    return document(page.title, style, "\n".join(body))
 
 
 def _section(section: Section) -> str:
