@@ -87,7 +87,7 @@ def test_every_layout_is_embedded_by_official_checkpoints(
     light = store.read_without_patches()
     assert light.weight_hash == frozen.weight_hash
     assert (len(light.ids), light.grid) == (9, frozen.grid)
-    found = torch.from_numpy(store.read_shard(0)).float()
+    found = torch.tensor(store.read_shard(0)).float()
     for index in (0, 8):
         expected, _ = frozen.embed(frozen.preprocess(images.image(index))[None])
         # another batch: rounding of the products, and then of half precision
