@@ -17,6 +17,7 @@ from storage.provenance import made_with
 from storage.results import Row, metric_names
 from storage.spec_file import stored_spec
 from storage.study import StudySpec
+from storage.study.space import written
 from storage.summary import estimate, searched_values, summarise
 
 LOG_LINES = 20
@@ -136,14 +137,7 @@ def _question(spec: StudySpec) -> dict[str, Any]:
     space = spec.canonical()["space"]
     return {
         "changed": {path: value for path, value in given.items() if value != usual[path]},
-        "space": {
-            name: {
-                key: value
-                for key, value in entry.items()
-                if value is not None and value is not False
-            }
-            for name, entry in space.items()
-        },
+        "space": {name: written(entry) for name, entry in space.items()},
         "objectives": dict(spec.objectives),
         "split": spec.objective_split,
         "protocol": spec.protocol,

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from qpmstudy.columns import is_fraction
 from qpmstudy.files import write_bytes
 from qpmstudy.plots import (
     FrontPoint,
@@ -17,7 +18,7 @@ from qpmstudy.plots import (
     growth_figure,
     importance_figure,
 )
-from storage.analysis import ParetoResult, is_fraction
+from storage.analysis import ParetoResult
 from storage.explained import shown, why_not
 from storage.summary import estimate
 
