@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from cluster.printing import figures_table, plain, plain_table
-from cluster.replication import replication, table_of
-from storage.driver_lock import is_running
+from cluster.replication import study_over
+from storage.account import state_of
 from storage.layout import StorageRoot, StudyFolder
 from storage.spec_file import stored_spec
 from storage.study import StudySpec
@@ -100,8 +100,7 @@ def status_lines(folder: StudyFolder, spec: StudySpec) -> tuple[list[str], list[
     configurations = summarise(rows, spec)
     runs = sum(c.complete + c.failed + c.stopped for c in configurations)
     total = spec.configurations * spec.seeds.min
-    over = runs >= total and replication(spec).over(table_of(rows, spec))
-    state = "running" if is_running(folder.lock) else "done" if over else "stopped"
+    state = state_of(folder, study_over(spec, rows))
     count = f"{runs} runs, {total} at least" if spec.seeds.adaptive else f"{runs} of {total} runs"
     lines = [
         f"{spec.name}: {state}, {count} ({spec.configurations} configurations x {spec.seeds} seeds)"

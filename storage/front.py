@@ -18,6 +18,7 @@ from qpmstudy.plots import (
     growth_figure,
     importance_figure,
 )
+from qpmstudy.plots.front import LIKELY
 from storage.analysis import ParetoResult
 from storage.explained import shown, why_not
 from storage.summary import estimate
@@ -141,7 +142,7 @@ def _note(result: ParetoResult) -> str:
     note = f"numbers: trials; {result.split} split, mean and standard error over {seeds} seeds"
     if result.front.knee is not None:
         note += "; ring: knee"
-    if (result.front.probability[~result.front.on_front] >= 0.05).any():
+    if (result.front.probability[~result.front.on_front] >= LIKELY).any():
         note += "; (%): how probably on the front"
     return note
 

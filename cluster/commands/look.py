@@ -30,11 +30,12 @@ def show(name: str, trial: int | None, root: Path, as_json: bool) -> None:
     its stages come from, what is needed to repeat it, and what the log says of a failure.
     """
     from cluster.account_tables import study_view, trial_view
+    from cluster.replication import study_over
     from storage.account import study_account, trial_account
 
     storage = storage_root(root)
     if trial is None:
-        account, view = study_account(storage, name), study_view
+        account, view = study_account(storage, name, study_over), study_view
     else:
         account, view = trial_account(storage, name, trial), trial_view
     if as_json:

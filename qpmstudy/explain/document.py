@@ -6,7 +6,13 @@ name cannot become more than text.
 
 import base64
 import hashlib
+import re
 from html import escape
+
+
+def breakable(words: str) -> str:
+    """Return words as HTML; long names may be broken where `page_picture` breaks them."""
+    return re.sub(r"([_/-])", r"\1<wbr>", escape(words))
 
 
 def document(title: str, style: str, body: str) -> str:

@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from qpmstudy.explain.document import document
+from qpmstudy.explain.document import breakable, document
 from qpmstudy.explain.overlays import Colour
 from qpmstudy.explain.overview import Overview
 
@@ -52,7 +52,7 @@ def overview_html(found: Overview) -> str:
             other, shared = closest[name]
             like = f"{shared} shared with {escape(other)}"
         rows.append(
-            f'<tr><th scope="row">{escape(name)}</th>{cells}<td class="like">{like}</td></tr>'
+            f'<tr><th scope="row">{breakable(name)}</th>{cells}<td class="like">{like}</td></tr>'
         )
     classes, features = found.weight.shape
     body = [

@@ -71,6 +71,6 @@ def told(finished: Any) -> Callable[..., dict[str, Any]]:
 
     def tell(result: ParetoResult, root: StorageRoot | None = None, **limits: Any) -> Any:
         where = root or finished.root
-        return report_data(where, result, IMPORTANCE, FINDINGS, Limits(**limits))
+        return report_data(where, result, IMPORTANCE, FINDINGS, True, Limits(**limits))
 
     return tell
