@@ -50,6 +50,11 @@ for command in (
     main.add_command(command)
 
 
-if __name__ == "__main__":
+def program() -> None:
+    """Run the command line as a program of its own: libraries' warnings do not reach the screen."""
     logging.captureWarnings(True)
     main()
+
+
+if __name__ == "__main__":
+    program()

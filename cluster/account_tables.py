@@ -4,13 +4,13 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from cluster.pace import duration
-from qpmstudy.columns import COUNTS
+from cluster.printing import plain, plain_table
+from qpmstudy.columns import is_fraction
 from storage.provenance import code_in_words
 
 SEEDS_SHOWN = 6
@@ -55,12 +55,12 @@ def trial_view(account: Mapping[str, Any]) -> Group:
     values = account["configuration"]
     changed = _table("configuration: what differs from the defaults", (), ("", "value", "default"))
     for path, usual in account["changed"].items():
-        changed.add_row(path, _plain(values[path]), _plain(usual))
+        changed.add_row(path, plain(values[path]), plain(usual))
     rest = {path: value for path, value in values.items() if path not in account["changed"]}
     parts: list[Any] = [
         _lines([f"{account['study']} trial {account['trial']}{mark}; seeds: {seeds}"]),
         changed,
-        _lines(["as by default: " + ", ".join(f"{p}={_plain(v)}" for p, v in rest.items())]),
+        _lines(["as by default: " + ", ".join(f"{p}={plain(v)}" for p, v in rest.items())]),
     ]
     if account["metrics"]:
         parts.append(_metrics(account["metrics"], account["split"]))
@@ -99,15 +99,14 @@ def _spread(name: str, found: Mapping[str, Any]) -> str:
 def _figure(name: str, value: float | None) -> str:
     if value is None or math.isnan(value):
         return "-"
-    counted = any(name.endswith(count) for count in COUNTS)
-    return f"{value:,.4g}" if counted else f"{100 * value:.1f}"
+    return f"{100 * value:.1f}" if is_fraction(name) else f"{value:,.4g}"
 
 
 def _certificates(certificates: Mapping[str, Mapping[str, Any]]) -> Table:
     names = list(next(iter(certificates.values())))
     table = _table("certificate of the selection", (), ("seed", *names))
     for seed, known in certificates.items():
-        table.add_row(seed, *(_plain(known[name]) for name in names))
+        table.add_row(seed, *(plain(known[name]) for name in names))
     return table
 
 
@@ -146,7 +145,7 @@ def _space(space: Mapping[str, Mapping[str, Any]]) -> Table:
     table = _table("space", (), ("", "values"))
     for name, entry in space.items():
         if "values" in entry:
-            words = ", ".join(map(_plain, entry["values"]))
+            words = ", ".join(map(plain, entry["values"]))
         elif "variants" in entry:
             words = ", ".join(entry["variants"])
         else:
@@ -174,13 +173,13 @@ def _costs(cost: Mapping[str, Mapping[str, float]]) -> Table:
 def _pairs(title: str, values: Mapping[str, Any]) -> Table:
     table = _table(title, (), ("", "value"))
     for name, value in values.items():
-        table.add_row(name, _plain(value))
+        table.add_row(name, plain(value))
     return table
 
 
 def _table(title: str, right: Iterable[str], left: Iterable[str]) -> Table:
     """Return an empty table: columns of words, then columns of numbers."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = plain_table(title)
     for name in left:
         table.add_column(name, overflow="fold")
     for name in right:
@@ -190,9 +189,3 @@ def _table(title: str, right: Iterable[str], left: Iterable[str]) -> Table:
 
 def _lines(lines: Iterable[str]) -> Text:
     return Text("\n".join(lines))
-
-
-def _plain(value: object) -> str:
-    if value is None:
-        return "-"
-    return f"{value:g}" if isinstance(value, float) else str(value)

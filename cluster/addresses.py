@@ -3,6 +3,7 @@
 import ipaddress
 import socket
 
+LOOPBACK = "127.0.0.1"
 BEYOND = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Environment variable: 0 makes Ray listen on loopback alone. Otherwise it replaces 127.0.0.1,
 even where that is asked for, by an address that others reach, and listens on every interface."""
@@ -41,7 +42,7 @@ def bind_error(host: str, port: int) -> OSError | None:
 def free_port() -> int:
     """Return a port of loopback that nobody listens on now."""
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((LOOPBACK, 0))
         return int(listener.getsockname()[1])
 
 

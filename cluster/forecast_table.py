@@ -1,11 +1,10 @@
 """What a launch would do, on a terminal."""
 
-from rich import box
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from cluster.pace import duration
+from cluster.printing import plain_table
 from storage.forecast import Forecast
 from storage.inventory import readable
 
@@ -20,7 +19,7 @@ def forecast_view(found: Forecast) -> Group:
             f"sampler {found.sampler}: what it will propose is not known; counts of stages are "
             "the most there can be"
         )
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = plain_table()
     table.add_column("stage")
     for name in ("distinct", "stored", "to compute", "takes"):
         table.add_column(name, justify="right", no_wrap=True)

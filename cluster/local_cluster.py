@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import psutil
 
 from cluster.addresses import (
     BEYOND,
+    LOOPBACK,
     bind_error,
     connect_error,
     free_port,
@@ -33,7 +35,6 @@ from qpmstudy.files import read_json, write_json
 START_SECONDS = 90.0  # a loaded machine takes its time
 STOP_SECONDS = 20.0
 UP = "Ray runtime started."
-LOOPBACK = "127.0.0.1"
 CLOSED = {
     "RAY_enable_metrics_collection": "0",
     "AUTOSCALER_METRIC_PORT": "-1",
@@ -130,7 +131,11 @@ def up(options: NodeOptions) -> Node:
 
 
 def down() -> Node | None:
-    """Stop what `up` started here, all of it, and return what it was; None if nothing runs."""
+    """Stop what `up` started here, all of it, and return what it was; None if nothing runs.
+
+    Raises:
+        ClusterError: a process does not end.
+    """
     node = this_node()
     if node is None or (parent := node.process) is None:
         return None
@@ -138,15 +143,11 @@ def down() -> Node | None:
     parent.terminate()
     psutil.wait_procs([parent], timeout=STOP_SECONDS)
     left = [process for process in family if process.is_running()]
-    for process in left:
-        try:
-            process.terminate()
-        except psutil.NoSuchProcess:
-            continue
-    _, left = psutil.wait_procs(left, timeout=5)
-    for process in left:
-        process.kill()
-    _, left = psutil.wait_procs(left, timeout=5)
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                end(process)
+        _, left = psutil.wait_procs(left, timeout=5)
     if left:
         raise ClusterError(f"Processes {[p.pid for p in left]} of the node do not end.")
     (home() / "node.json").unlink()

@@ -4,18 +4,19 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from cluster.importance import FRONT, Importance
-from cluster.tables import CONTEXT, cautions, short_names
-from storage.analysis import ParetoResult, is_fraction
+from cluster.printing import figures_table, plain
+from cluster.tables import CONTEXT, cautions
+from qpmstudy.columns import is_fraction
+from storage.analysis import ParetoResult
 from storage.explained import shown, why_not
 from storage.health import Finding
-from storage.summary import estimate
+from storage.summary import estimate, short_names
 
 CLOSE = 5
 """Dominated configurations that are explained where not all are asked for."""
@@ -61,15 +62,10 @@ def _fitting(result: ParetoResult, dominated: bool, console: Console) -> Table:
 def _front(result: ParetoResult, dominated: bool, extra: Sequence[str]) -> Table:
     specs = [study.spec for study in result.studies]
     seeds = " or ".join(dict.fromkeys(str(spec.seeds) for spec in specs))
-    table = Table(
-        title=f"{' and '.join(spec.name for spec in specs)}: percent on the {result.split} split, "
+    table = figures_table(
+        f"{' and '.join(spec.name for spec in specs)}: percent on the {result.split} split, "
         f"mean ± standard error over {seeds} seeds",
-        title_justify="left",
-        caption=_caption(result),
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 0, 0, 1),
+        _caption(result),
     )
     parameters = list(dict.fromkeys(name for m in result.members for name in m.searched))
     table.add_column("", no_wrap=True)
@@ -85,7 +81,7 @@ def _front(result: ParetoResult, dominated: bool, extra: Sequence[str]) -> Table
         if not (dominated or result.front.on_front[index]):
             continue
         member = result.members[index]
-        values = [_value(member.searched.get(name, "-")) for name in parameters]
+        values = [plain(member.searched.get(name)) for name in parameters]
         cells = [
             _mark(result, index),
             result.label(index).removeprefix("trial "),
@@ -125,10 +121,6 @@ def _mark(result: ParetoResult, index: int) -> str:
     return "FAILED" if "FAIL" in statuses else "stopped" if "STOPPED" in statuses else ""
 
 
-def _value(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def _estimate(result: ParetoResult, index: int, name: str) -> str:
     found = estimate([row.get(name) for row in result.members[index].complete])
     if is_fraction(name) or math.isnan(found.mean):
@@ -166,7 +158,7 @@ def _described(result: ParetoResult, index: int) -> str:
     member = result.members[index]
     names = short_names(list(member.searched))
     values = [
-        f"{name} {_value(value)}"
+        f"{name} {plain(value)}"
         for name, value in zip(names, member.searched.values(), strict=True)
         if value != "-"
     ]
@@ -208,15 +200,7 @@ def _importance(found: Importance) -> RenderableType:
         f"PED-ANOVA: how else the best {found.best} of {found.configurations} configurations are "
         "distributed than all; columns sum to 100",
     )
-    table = Table(
-        title=f"{title} (percent)",
-        title_justify="left",
-        caption="; ".join(notes),
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 0, 0, 1),
-    )
+    table = figures_table(f"{title} (percent)", "; ".join(notes))
     names = list(found.shares[FRONT if FRONT in found.shares else next(iter(found.shares))])
     table.add_column("parameter")
     for target in found.shares:

@@ -7,7 +7,7 @@ from cluster.replication import replication
 from cluster.rungs import Rungs, Verdict
 from cluster.study_machine import Objectives, StudyMachine
 from cluster.trial_ledger import LedgerTrial, TrialLedger
-from storage.results import ResultTable, Row
+from storage.results import ResultTable, Row, by_trial
 from storage.study import StudySpec
 from storage.summary import belongs
 
@@ -45,9 +45,7 @@ def reconcile(
     stopped early stays so, whatever the study file says of early stopping by now.
     """
     trials = ledger.trials()
-    by_trial: dict[int, list[Row]] = {trial.number: [] for trial in trials}
-    for row in results.intact_rows():
-        by_trial.setdefault(row["trial"], []).append(row)
+    there = by_trial(results.intact_rows())
     rungs, verdicts = Rungs.of(spec), _verdicts(ledger)
     if rungs:
         for number, label, standing in ledger.rungs():
@@ -63,13 +61,14 @@ def reconcile(
     stale: list[Row] = []
     complete = 0
     for trial in trials:
+        committed = there.get(trial.number, [])
         mine = [
             row
-            for row in by_trial[trial.number]
+            for row in committed
             if belongs(row, spec, trial.chosen) and not (retry_failed and row["status"] == "FAIL")
         ]
         rows += mine
-        stale += [row for row in by_trial[trial.number] if row not in mine]
+        stale += [row for row in committed if row not in mine]
         whole = {row["seed"] for row in mine} >= set(range(spec.seeds.min))
         if whole and trial.running:
             settle(spec, ledger, trial.number, mine)

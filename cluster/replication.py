@@ -125,6 +125,12 @@ def replication(spec: StudySpec) -> Replication:
     return Replication(spec.seeds, tuple(way == "max" for way in spec.objectives.values()))
 
 
+def study_over(spec: StudySpec, rows: Sequence[Row]) -> bool:
+    """Return whether a study with these rows has every run that it will get."""
+    least = spec.configurations * spec.seeds.min
+    return len(rows) >= least and replication(spec).over(table_of(rows, spec))
+
+
 def table_of(rows: Iterable[Row], spec: StudySpec) -> dict[int, dict[int, tuple[float, ...]]]:
     """Return the objectives of committed rows by trial and seed; NaN where one has none."""
     table: dict[int, dict[int, tuple[float, ...]]] = {}

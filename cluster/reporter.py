@@ -15,11 +15,11 @@ from rich.progress import (
     TextColumn,
 )
 
-from cluster.pace import Pace, duration
+from cluster.pace import Pace
+from cluster.printing import plain
 from storage.study import StudySpec
 from storage.summary import Configuration
 
-__all__ = ["Reporter", "best_so_far", "duration", "tally_lines", "trial_line"]
 LINE_SECONDS = 60.0
 POLL_SECONDS = 1.0
 
@@ -96,9 +96,7 @@ class Reporter:
 def trial_line(configuration: Configuration, spec: StudySpec) -> str:
     """Return one line about a trial that ended."""
     values = ", ".join(
-        f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
-        for name, value in configuration.searched.items()
-        if value != "-"
+        f"{name}={plain(value)}" for name, value in configuration.searched.items() if value != "-"
     )
     if configuration.failed:
         return (

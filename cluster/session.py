@@ -11,6 +11,7 @@ import ray
 
 from cluster.addresses import connect_error, is_loopback
 from cluster.auth_token import ensure_token, refusal, require_token
+from cluster.tokens import TOKEN
 from qpmstudy.errors import ConfigError, DataError
 from storage.study.spec import Resources
 
@@ -45,7 +46,7 @@ def ray_session(
     level = logging.INFO if verbose else logging.CRITICAL
     local: dict[str, object] = {}
     if not address:
-        local = {"resources": {"gurobi": float(tokens)}} if tokens else {}
+        local = {"resources": {TOKEN: float(tokens)}} if tokens else {}
         local |= {"object_store_memory": shared} if shared is not None else {}
     with warnings.catch_warnings():
         if not verbose:
@@ -150,12 +151,12 @@ def _fit(node: Mapping[str, float], needs: Mapping[str, float]) -> int:
 
 def ray_options(resources: Resources, tokens: float) -> dict[str, object]:
     """Return what Ray's `.options()` takes to reserve these resources and Gurobi tokens."""
-    custom = {"gurobi": tokens} if tokens else {}
+    custom = {TOKEN: tokens} if tokens else {}
     return {"num_cpus": resources.cpu, "num_gpus": resources.gpu, "resources": custom}
 
 
 def _needs(resources: Resources) -> dict[str, float]:
-    needs = {"CPU": resources.cpu, "GPU": resources.gpu, "gurobi": resources.gurobi or 0}
+    needs = {"CPU": resources.cpu, "GPU": resources.gpu, TOKEN: resources.gurobi or 0}
     return {name: need for name, need in needs.items() if need}
 
 

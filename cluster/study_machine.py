@@ -180,9 +180,7 @@ class StudyMachine:
         self._spent = self._spent or self._stop(now)
         if self._cancelled or self._spent:
             return Wait() if self._running else Finish()
-        if not room:
-            return Wait() if self._running else self._anything()
-        return self._anything()
+        return Wait() if self._running and not room else self._anything()
 
     @property
     def stopped_early(self) -> bool:

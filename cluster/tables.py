@@ -3,15 +3,15 @@
 import math
 from collections.abc import Sequence
 
-from rich import box
 from rich.table import Table
 
-from cluster.replication import replication, table_of
-from storage.driver_lock import is_running
+from cluster.printing import figures_table, plain, plain_table
+from cluster.replication import study_over
+from storage.account import state_of
 from storage.layout import StorageRoot, StudyFolder
 from storage.spec_file import stored_spec
 from storage.study import StudySpec
-from storage.summary import Configuration, summarise
+from storage.summary import Configuration, short_names, summarise
 from storage.table import Table as PaperTable
 from storage.table import text
 
@@ -23,15 +23,10 @@ def front_table(
     configurations: Sequence[Configuration], spec: StudySpec, dominated: bool = True
 ) -> Table:
     """Return configurations as a table, best in the first objective first; * marks the front."""
-    table = Table(
-        title=f"{spec.name}: percent on the {spec.objective_split} split, "
-        f"mean ± standard error over {spec.seeds} seeds",
-        title_justify="left",
-        caption=caption(spec),
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 0, 0, 1),
+    table = figures_table(
+        f"{spec.name}: percent on the {spec.objective_split} split, mean ± standard error over "
+        f"{spec.seeds} seeds",
+        caption(spec),
     )
     for name in ("", "trial"):
         table.add_column(name, no_wrap=True)
@@ -49,10 +44,7 @@ def front_table(
 
     for configuration in sorted(configurations, key=order):
         if dominated or configuration.on_front:
-            values = (
-                f"{v:g}" if isinstance(v, float) else str(v)
-                for v in configuration.searched.values()
-            )
+            values = map(plain, configuration.searched.values())
             estimates = (
                 str(configuration.estimates[name]) if name in configuration.estimates else "-"
                 for name in (*spec.objectives, *shown)
@@ -65,12 +57,6 @@ def _mark(configuration: Configuration) -> str:
     if configuration.on_front:
         return "*"
     return "FAILED" if configuration.failed else "stopped" if configuration.stopped else ""
-
-
-def short_names(paths: Sequence[str]) -> list[str]:
-    """Return the last part of each path ("l1_fm"), or the whole path where two share it."""
-    last = [path.rpartition(".")[2] for path in paths]
-    return [leaf if last.count(leaf) == 1 else path for leaf, path in zip(last, paths, strict=True)]
 
 
 def caption(spec: StudySpec) -> str:
@@ -94,7 +80,7 @@ def paper_tables(made: PaperTable) -> list[Table]:
     tables = []
     for dataset in datasets:
         title = made.title if len(datasets) == 1 else f"{made.title} ({dataset})"
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        table = plain_table(title)
         for name in short_names(list(made.parameters)):
             table.add_column(name)
         mine = [index for index, column in enumerate(made.columns) if column.dataset == dataset]
@@ -114,8 +100,7 @@ def status_lines(folder: StudyFolder, spec: StudySpec) -> tuple[list[str], list[
     configurations = summarise(rows, spec)
     runs = sum(c.complete + c.failed + c.stopped for c in configurations)
     total = spec.configurations * spec.seeds.min
-    over = runs >= total and replication(spec).over(table_of(rows, spec))
-    state = "running" if is_running(folder.lock) else "done" if over else "stopped"
+    state = state_of(folder, study_over(spec, rows))
     count = f"{runs} runs, {total} at least" if spec.seeds.adaptive else f"{runs} of {total} runs"
     lines = [
         f"{spec.name}: {state}, {count} ({spec.configurations} configurations x {spec.seeds} seeds)"

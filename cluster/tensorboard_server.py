@@ -6,9 +6,10 @@ from tensorboard import default, program
 from tensorboard.data import server_ingester
 from tensorboard.program import TensorBoardPortInUseError, TensorBoardServerException
 
+from cluster.addresses import LOOPBACK
 from qpmstudy.errors import ConfigError
 
-HOST = "127.0.0.1"
+HOST = LOOPBACK
 """It asks nobody for a password: it listens here alone."""
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from cluster.printing import plain
 from qpmstudy.columns import CERTIFICATE, COMPACTNESS, SPLIT_METRICS
 from qpmstudy.config import PipelineConfig, flatten
 from storage.explained import shown
@@ -40,11 +41,11 @@ def _configuration(row: Row, varied: Sequence[str]) -> list[str]:
     usual = flatten(PipelineConfig())
     changed = [path for path in usual if row[path] != usual[path] and path not in varied]
     return [
-        *_table(("varied", "value"), [(path, _plain(row[path])) for path in varied]),
+        *_table(("varied", "value"), [(path, plain(row[path])) for path in varied]),
         "",
         *_table(
             ("not as by default", "value", "default"),
-            [(path, _plain(row[path]), _plain(usual[path])) for path in changed],
+            [(path, plain(row[path]), plain(usual[path])) for path in changed],
         ),
     ]
 
@@ -72,7 +73,7 @@ def _certificate(row: Row) -> str:
     if not row.get("qp_solver"):
         return "This method proves nothing about its answer, or selects nothing."
     known = [name for name in CERTIFICATE if row.get(f"qp_{name}") is not None]
-    return ", ".join(f"{name} {_plain(row[f'qp_{name}'])}" for name in known)
+    return ", ".join(f"{name} {plain(row[f'qp_{name}'])}" for name in known)
 
 
 def _repeating(row: Row) -> list[str]:
@@ -103,7 +104,3 @@ def _line(cells: Sequence[str]) -> str:
 
 def _figure(name: str, value: float | None) -> str:
     return "-" if value is None else shown(name, value)
-
-
-def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

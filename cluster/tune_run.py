@@ -12,7 +12,8 @@ from ray import tune
 from cluster.coordinator import TrialCoordinator
 from cluster.demand import Demand
 from cluster.driver import StudyDriver
-from cluster.reporter import duration, tally_lines
+from cluster.pace import duration
+from cluster.reporter import tally_lines
 from cluster.room import cluster_with_room
 from cluster.rungs import Verdict
 from cluster.search import DriverSearch, ErrorLog, OftenAsked

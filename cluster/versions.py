@@ -102,7 +102,7 @@ def _ask(root: Path, probe: str) -> tuple[list[NodeReport], list[str]]:
         except (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError):
             continue  # it was on its way out, or is gone already: no stage will run there
         except Exception as error:  # whatever an import of other code may raise
-            why = str(error).strip().splitlines()[-1]
+            why = (str(error).strip().splitlines() or [type(error).__name__])[-1]
             problems.append(f"{asked[one]}: cannot run qpmstudy ({why})")
     return reports, problems
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from qpmstudy.config import flatten, with_values
 from storage.layout import StorageRoot
-from storage.results import Row
+from storage.results import Row, by_trial
 from storage.spec_file import stored_spec
 from storage.study import StudySpec
 from storage.study.space import settings, values_in
@@ -35,10 +35,7 @@ def observations(spec: StudySpec, root: StorageRoot) -> list[Observation]:
     for name in spec.warm_start:
         folder = root.existing_study(name)
         first = stored_spec(folder).seeds.min
-        by_trial: dict[int, list[Row]] = {}
-        for row in folder.results.rows():
-            by_trial.setdefault(row["trial"], []).append(row)
-        for trial, rows in sorted(by_trial.items()):
+        for trial, rows in sorted(by_trial(folder.results.rows()).items()):
             chosen = _within(spec, rows[0])
             if chosen is not None and len(rows) >= first:
                 values = _means(spec, rows)

@@ -18,13 +18,8 @@ COMPACTNESS = ("n_features", "features_per_class", "parameters")
 CERTIFICATE = ("objective", "bound", "gap", "status", "solver", "seconds", "fallback")
 """How good the answer of a selection is; each None where its method has no such thing."""
 
-COUNTS = frozenset(
-    {
-        *("n_features", "features_per_class", "parameters", "seconds_per_epoch"),
-        *("dead_features", "empty_maps", "test_empty_maps"),
-    }
-)
-"""Columns that are no fractions, and not shown in percent."""
+COUNTS = (*COMPACTNESS, "seconds_per_epoch", "dead_features", "empty_maps")
+"""What columns that are no fractions are called, behind the name of a split or phase."""
 
 MEANINGS = {
     "accuracy": "Share of images whose class is predicted [fraction].",
@@ -54,3 +49,8 @@ MEANINGS = {
     "fallback": "Why another solver than the one named answered; null where none did.",
 }
 """What each figure says, its unit in brackets."""
+
+
+def is_fraction(metric: str) -> bool:
+    """Return whether a metric lies between 0 and 1 and is shown in percent."""
+    return not metric.endswith(COUNTS)

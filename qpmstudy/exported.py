@@ -55,11 +55,7 @@ def save_model(
     Raises:
         ConfigError: the folder exists.
     """
-    if folder.exists():
-        raise ConfigError(
-            f"{folder} exists already and exported models are not overwritten: "
-            "remove it, or choose another --out."
-        )
+    refuse_existing(folder)
     with whole_directory(folder) as temporary:
         contents = {name: value.contiguous() for name, value in tensors.items()}
         write_bytes(temporary / "model.safetensors", save(contents))
@@ -70,6 +66,19 @@ def save_model(
         names = (*CONTENT, *extras)
         sums = "".join(f"{sha256(temporary / name)}  {name}\n" for name in names)
         write_bytes(temporary / "SHA256SUMS", sums.encode())
+
+
+def refuse_existing(folder: Path) -> None:
+    """Raise if there is something where a model is to be written.
+
+    Raises:
+        ConfigError: there is.
+    """
+    if folder.exists():
+        raise ConfigError(
+            f"{folder} exists already and exported models are not overwritten: "
+            "remove it, or choose another --out."
+        )
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ costs a CPU as much time as a third of the matrix products:
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx
 
 BLOCK = 2**19
 """Numbers in a block: 2 MB of float32. 1024 rows of 512 were faster than 512 or 2048."""
@@ -121,9 +121,11 @@ class _Gradient:
 
 
 class _FusedLayers(torch.autograd.Function):
+    # `ctx` is Any: torch's FunctionCtx declares nothing of what it keeps for the way back.
+
     @staticmethod
     def forward(
-        ctx: FunctionCtx,
+        ctx: Any,
         tokens: Tensor,
         modules: Sequence[tuple[nn.Linear, nn.BatchNorm1d]],
         buffers: Buffers,
@@ -139,14 +141,14 @@ class _FusedLayers(torch.autograd.Function):
         if keep:
             saved = [value for layer in layers for value in layer.tensors()]
             ctx.save_for_backward(tokens, *saved)
-            ctx.buffers = buffers  # type: ignore[attr-defined]  # autograd's own way
+            ctx.buffers = buffers
         last = layers[-1]
         return torch.addcmul(last.shift, last.z, last.scale).relu_()
 
     @staticmethod
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
-        tokens, *saved = ctx.saved_tensors  # type: ignore[attr-defined]
-        buffers: Buffers = ctx.buffers  # type: ignore[attr-defined]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        tokens, *saved = ctx.saved_tensors
+        buffers: Buffers = ctx.buffers
         size = len(fields(_Layer))
         layers = [_Layer(*saved[start : start + size]) for start in range(0, len(saved), size)]
         gradient = _Gradient(layers[-1], "gradient", buffers)

@@ -23,6 +23,7 @@ from qpmstudy.adapters import BaseAdapter, Shape
 from qpmstudy.augmentation import augmented
 from qpmstudy.backbones.checkpoints import FOLDER, read_checkpoint
 from qpmstudy.backbones.pixels import SIDES, patches_of, pictures_of
+from qpmstudy.backbones.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from qpmstudy.config import RESNET_FEATURES, AdapterConfig
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.errors import ConfigError, DataError
@@ -32,8 +33,6 @@ from qpmstudy.fused import Buffers
 IMAGENET_FILE = "resnet50-0676ba61.pth"
 """The weights QPM starts from (torchvision: IMAGENET1K_V1). The digits begin its SHA-256."""
 IMAGENET_SOURCE = "https://download.pytorch.org/models/"
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)

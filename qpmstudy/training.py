@@ -118,11 +118,7 @@ def train(
                 (model.adapter.augmented(tokens, noise), labels) for tokens, labels in batches
             )
             seconds = time.perf_counter() - start
-            if not np.isfinite(record["loss"]):
-                raise NonFiniteError(
-                    f"The loss became {record['loss']} in epoch {epoch} of {recipe.epochs}. "
-                    + _hint(recipe)
-                )
+            _check_loss(record["loss"], epoch, recipe)
             if watched:
                 loop.average(feed, limit=CURVE_IMAGES)
                 record["validation_accuracy"] = _accuracy(model, watched)
@@ -138,12 +134,7 @@ def train(
             if loop.schedule:
                 loop.schedule.step()
         loop.average(feed, limit=len(feed))
-    broken = [name for name, value in model.state_dict().items() if not value.isfinite().all()]
-    if broken:  # by the very last step, whose loss nobody computes
-        raise NonFiniteError(
-            f"{broken[0]} holds NaN or infinity after epoch {recipe.epochs} of {recipe.epochs}. "
-            + _hint(recipe)
-        )
+    _check_weights(model, recipe)
     return history
 
 
@@ -230,6 +221,23 @@ def _gpu_arithmetic(device: torch.device) -> Iterator[None]:
     finally:
         torch.set_float32_matmul_precision(before[0])
         torch.backends.cudnn.deterministic = before[1]
+
+
+def _check_loss(loss: float, epoch: int, recipe: Recipe) -> None:
+    if not np.isfinite(loss):
+        raise NonFiniteError(
+            f"The loss became {loss} in epoch {epoch} of {recipe.epochs}. {_hint(recipe)}"
+        )
+
+
+def _check_weights(model: Classifier, recipe: Recipe) -> None:
+    """Refuse what the very last step broke, whose loss nobody computes."""
+    broken = [name for name, value in model.state_dict().items() if not value.isfinite().all()]
+    if broken:
+        raise NonFiniteError(
+            f"{broken[0]} holds NaN or infinity after epoch {recipe.epochs} of {recipe.epochs}. "
+            + _hint(recipe)
+        )
 
 
 def _hint(recipe: Recipe) -> str:

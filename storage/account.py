@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from qpmstudy.columns import CERTIFICATE
@@ -17,33 +17,46 @@ from storage.provenance import made_with
 from storage.results import Row, metric_names
 from storage.spec_file import stored_spec
 from storage.study import StudySpec
+from storage.study.space import written
 from storage.summary import estimate, searched_values, summarise
 
 LOG_LINES = 20
 _RECORD = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 
 
-def study_account(root: StorageRoot, name: str) -> dict[str, Any]:
+Over = Callable[[StudySpec, Sequence[Row]], bool]
+"""Returns whether a study with these rows has every run that it will get."""
+
+
+def study_account(root: StorageRoot, name: str, over: Over) -> dict[str, Any]:
     """Return a study's question, progress, cost and failures.
 
     "cost" has, for each stage, how many results the runs used: `computed` for a run, or `reused`
     from another; and the seconds that computing them took or would have taken.
 
+    Args:
+        root: where the study is.
+        name: what it is called.
+        over: says whether it has all its runs, which it may have with fewer than the most seeds.
+
     Raises:
         DataError: there is no such study, or a row of it is damaged.
     """
     folder = root.existing_study(name)
-    return account_of(folder, stored_spec(folder), folder.results.rows())
+    spec, rows = stored_spec(folder), folder.results.rows()
+    return account_of(folder, spec, rows, over(spec, rows))
 
 
-def account_of(folder: StudyFolder, spec: StudySpec, rows: Sequence[Row]) -> dict[str, Any]:
+def account_of(
+    folder: StudyFolder, spec: StudySpec, rows: Sequence[Row], over: bool
+) -> dict[str, Any]:
     """Return the same of a study whose rows are at hand."""
     configurations = summarise(rows, spec)
     runs, total = len(rows), spec.configurations * spec.seeds.max
     return {
         "study": spec.name,
         "description": spec.description,
-        "state": _state(folder, runs, total),
+        "state": state_of(folder, over),
         "question": _question(spec),
         "progress": {
             "runs": runs,
@@ -125,10 +138,11 @@ def log_excerpt(folder: StudyFolder, trial: int) -> list[str]:
     return kept[-LOG_LINES:]
 
 
-def _state(folder: StudyFolder, runs: int, total: int) -> str:
+def state_of(folder: StudyFolder, over: bool) -> str:
+    """Return "running", or else "done" for a study that has all its runs, or "stopped"."""
     if is_running(folder.lock):
         return "running"
-    return "done" if runs >= total else "stopped"
+    return "done" if over else "stopped"
 
 
 def _question(spec: StudySpec) -> dict[str, Any]:
@@ -136,14 +150,7 @@ def _question(spec: StudySpec) -> dict[str, Any]:
     space = spec.canonical()["space"]
     return {
         "changed": {path: value for path, value in given.items() if value != usual[path]},
-        "space": {
-            name: {
-                key: value
-                for key, value in entry.items()
-                if value is not None and value is not False
-            }
-            for name, entry in space.items()
-        },
+        "space": {name: written(entry) for name, entry in space.items()},
         "objectives": dict(spec.objectives),
         "split": spec.objective_split,
         "protocol": spec.protocol,

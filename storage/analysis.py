@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from qpmstudy.columns import COUNTS
+from qpmstudy.columns import is_fraction
 from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.pareto import Constraint, FrontAnalysis, SeedTable, analyse, parse_constraint
 from qpmstudy.registry import did_you_mean
 from storage.comparable import check_comparable
 from storage.layout import StorageRoot
-from storage.results import Row, metric_names
+from storage.results import Row, by_trial, metric_names
 from storage.spec_file import stored_spec
 from storage.study import StudySpec
 from storage.summary import searched_values
@@ -159,17 +159,9 @@ def pareto_result(
     return ParetoResult(tuple(studies), wanted, parsed, tuple(members), table, front, tuple(notes))
 
 
-def is_fraction(metric: str) -> bool:
-    """Return whether a metric lies between 0 and 1 and is shown in percent."""
-    return not metric.endswith(tuple(COUNTS))
-
-
 def _members(study: StudyResults) -> list[Member]:
-    by_trial: dict[int, list[Row]] = {}
-    for row in study.rows:
-        by_trial.setdefault(row["trial"], []).append(row)
     found = []
-    for trial, rows in sorted(by_trial.items()):
+    for trial, rows in sorted(by_trial(study.rows).items()):
         complete = sum(row["status"] == "COMPLETE" for row in rows)
         eligible = complete == len(rows) >= study.spec.seeds.min
         searched = searched_values(rows[0], study.spec)

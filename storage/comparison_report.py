@@ -14,7 +14,7 @@ from PIL import Image
 from qpmstudy.errors import DataError
 from qpmstudy.explain.captions import Tile, sheet
 from qpmstudy.explain.drawing import SIDE, Drawing
-from qpmstudy.explain.overlays import colour
+from qpmstudy.explain.overlays import colour, out_of_reach
 from qpmstudy.files import write_bytes, write_json
 from qpmstudy.inference import Prediction
 from storage.comparison import Comparison, Disagreement, Said
@@ -151,10 +151,8 @@ def _predictions(images: ModelImages, positions: Sequence[int]) -> dict[int, Pre
     """Return what the model says of the images at some positions, maps included."""
     found: list[Prediction] = []
     for batch in images.tokens(np.array(positions)):
-        tokens = torch.from_numpy(batch.patches).float()
-        if images.model.classifier.adapter.reads_cls:
-            tokens = torch.cat([tokens, torch.from_numpy(batch.cls).float()[:, None]], dim=1)
-        found += images.model.predict_tokens(tokens)
+        tokens = batch.tokens(images.model.classifier.adapter.reads_cls)
+        found += images.model.predict_tokens(torch.from_numpy(tokens).float())
     return dict(zip(positions, found, strict=True))
 
 
@@ -163,4 +161,4 @@ def _picture(images: ModelImages, position: int) -> Image.Image:
     try:
         return images.picture(position)
     except DataError:
-        return Image.new("RGB", (SIDE, SIDE), (160, 160, 160))
+        return out_of_reach(SIDE)

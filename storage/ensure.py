@@ -1,13 +1,9 @@
 """Making sure that the embeddings a study needs are there."""
 
-from collections.abc import Callable
-
 from qpmstudy.datasets import is_synthetic
 from storage.embeddings import EmbeddingStore, is_complete, open_store
 from storage.layout import StorageRoot
-
-PhaseProgress = Callable[[str, int, int], None]
-"""Called with what is being done, how much is done, and how much there is."""
+from storage.progress import PhaseProgress
 
 
 def ensure_store(

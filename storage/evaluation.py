@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from qpmstudy.measuring import Measured, SplitMeter, training_metrics
 from qpmstudy.stages.base import device
-from storage.ensure import PhaseProgress
 from storage.layout import StorageRoot
 from storage.model_images import ModelImages, folder_images, stored_images
+from storage.progress import PhaseProgress
 from storage.token_streams import TokenBatch
 
 
@@ -89,9 +88,7 @@ class ModelMeter:
 
     def update(self, batch: TokenBatch) -> None:
         """Take the next batch."""
-        tokens = batch.patches
-        if self._classifier.adapter.reads_cls:
-            tokens = np.concatenate([tokens, batch.cls[:, None]], axis=1)
+        tokens = batch.tokens(self._classifier.adapter.reads_cls)
         for start in range(0, len(tokens), self._meter.batch):
             part = slice(start, start + self._meter.batch)
             self._meter.update(

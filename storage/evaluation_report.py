@@ -40,6 +40,6 @@ def evaluation_text(found: Evaluation) -> str:
     if found.left_out:
         lines += [
             f"left out {len(found.left_out)} broken images:",
-            broken_lines({**found.left_out}),
+            broken_lines(found.left_out),
         ]
     return "\n".join(lines)

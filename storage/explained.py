@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from storage.analysis import Member, ParetoResult, is_fraction
+from qpmstudy.columns import is_fraction
+from storage.analysis import Member, ParetoResult
 from storage.study import StudySpec
 
 

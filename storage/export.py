@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qpmstudy.errors import ConfigError, DataError
-from qpmstudy.exported import save_model, token_model
+from qpmstudy.exported import refuse_existing, save_model, token_model
 from qpmstudy.inference import TokenModel
 from qpmstudy.onnx_file import ONNX_FACTS, needed, onnx_file
 from storage.example import KeptExample, example_of
@@ -57,11 +57,7 @@ def export_study(
     _refuse_dense([row for _, row in chosen], spec)
     folders = [out / f"{spec.name}-trial{row['trial']}-seed{row['seed']}" for _, row in chosen]
     for folder in folders:  # before the first is written: all of them, or none
-        if folder.exists():
-            raise ConfigError(
-                f"{folder} exists already and exported models are not overwritten: "
-                "remove it, or choose another --out."
-            )
+        refuse_existing(folder)
     written: list[Path] = []
     try:
         for (pick, row), folder in zip(chosen, folders, strict=True):

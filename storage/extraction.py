@@ -5,7 +5,7 @@ alone records them (`storage.record`) and marks the store complete. A killed run
 files that the next one writes again, and temporary ones that it removes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import zarr
 
@@ -17,11 +17,10 @@ from storage.groups import is_finished
 from storage.loading import default_workers
 from storage.new_store import BATCH, begun_store, fingerprint, new_store
 from storage.places import Place, remove, remove_partial
+from storage.progress import Progress
 from storage.record import Digests, finish, forget_record, missing, note
 from storage.shards import Fill, Work, fill_here
 from storage.writer import Writer, only_writer
-
-Progress = Callable[[int, int], None]
 
 
 def extract(

@@ -19,7 +19,7 @@ from storage.history import BASES, History, read_history, sections
 from storage.layout import StorageRoot
 from storage.memory import RESERVE, allowed_memory, available_memory, needed
 from storage.reading import plan_reading
-from storage.results import Row
+from storage.results import Row, by_trial
 from storage.study import Parameter, StudySpec, grid
 from storage.study.space import settings
 from storage.summary import belongs
@@ -133,12 +133,10 @@ def _runs(
     """Return how many runs of a grid have a row, and each configuration with its other seeds."""
     if spec.sampler != "grid":
         return 0, []
-    by_trial: dict[int, list[Row]] = {}
-    for row in rows:
-        by_trial.setdefault(row["trial"], []).append(row)
+    known = by_trial(rows)
     runs, done = [], 0
     for trial, chosen in enumerate(grid(spec.parameters)):
-        ended = {r["seed"] for r in by_trial.get(trial, ()) if belongs(r, spec, chosen)}
+        ended = {r["seed"] for r in known.get(trial, ()) if belongs(r, spec, chosen)}
         left = [seed for seed in range(spec.seeds.max) if seed not in ended]
         done += spec.seeds.max - len(left)
         runs.append((with_values(spec.pipeline, settings(spec.parameters, chosen)), left))

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from qpmstudy.columns import is_fraction
 from qpmstudy.files import write_bytes
 from qpmstudy.plots import (
     FrontPoint,
@@ -17,7 +18,8 @@ from qpmstudy.plots import (
     growth_figure,
     importance_figure,
 )
-from storage.analysis import ParetoResult, is_fraction
+from qpmstudy.plots.front import LIKELY
+from storage.analysis import ParetoResult
 from storage.explained import shown, why_not
 from storage.summary import estimate
 
@@ -140,7 +142,7 @@ def _note(result: ParetoResult) -> str:
     note = f"numbers: trials; {result.split} split, mean and standard error over {seeds} seeds"
     if result.front.knee is not None:
         note += "; ring: knee"
-    if (result.front.probability[~result.front.on_front] >= 0.05).any():
+    if (result.front.probability[~result.front.on_front] >= LIKELY).any():
         note += "; (%): how probably on the front"
     return note
 

@@ -41,9 +41,7 @@ class Gallery:
         found: dict[int, Example] = {}
         waiting = iter(index.tolist())
         for batch in self.images.tokens(index):
-            tokens = batch.patches
-            if self.images.model.classifier.adapter.reads_cls:
-                tokens = np.concatenate([tokens, batch.cls[:, None]], axis=1)
+            tokens = batch.tokens(self.images.model.classifier.adapter.reads_cls)
             for one in torch.from_numpy(tokens).float():
                 position = next(waiting)
                 found[position] = Example(self._shown(position, one), one)

@@ -20,11 +20,11 @@ from qpmstudy.embeddings import Embeddings, stratified_split
 from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.exported import StoredModel, read_model, with_backbone
 from storage.embeddings import open_store
-from storage.ensure import PhaseProgress
 from storage.groups import command
 from storage.layout import StorageRoot
 from storage.new_store import BATCH
 from storage.prepare import broken_or_refused
+from storage.progress import PhaseProgress
 from storage.token_streams import TokenBatch, embedded_tokens, stored_tokens
 
 ALL = "all"

@@ -1,5 +1,6 @@
 """Making a store of embeddings: from the names of its parts to the finished store."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,13 @@ from qpmstudy.config import EmbeddingsConfig
 from qpmstudy.datasets import ImageDataset, is_synthetic, make_birds, open_dataset
 from qpmstudy.errors import DataError
 from storage.embeddings import EmbeddingStore
-from storage.ensure import PhaseProgress
 from storage.extraction import extract
 from storage.groups import open_group
 from storage.layout import StorageRoot
 from storage.loading import default_workers, find_broken
 from storage.new_store import BATCH, fingerprint
 from storage.places import Place, remove
+from storage.progress import PhaseProgress
 from storage.shards import Fill, fill_here
 
 NAMED = 20
@@ -181,7 +182,7 @@ def broken_or_refused(
     return broken
 
 
-def broken_lines(broken: dict[str, str]) -> str:
+def broken_lines(broken: Mapping[str, str]) -> str:
     """Return a line for each broken image, at most `NAMED`, and how many more there are."""
     lines = [f"  {name}: {reason}" for name, reason in list(broken.items())[:NAMED]]
     if len(broken) > NAMED:

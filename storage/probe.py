@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from storage.analysis import ParetoResult
 from storage.layout import StorageRoot
-from storage.results import Row
+from storage.results import Row, by_trial
 from storage.spec_file import stored_spec
 from storage.study import StudySpec
 from storage.summary import Estimate, estimate
@@ -52,13 +52,14 @@ def _has_probes(spec: StudySpec) -> bool:
 
 
 def _probes(spec: StudySpec, rows: Sequence[Row]) -> list[Probe]:
-    by_trial: dict[int, list[Row]] = {}
-    for row in rows:
-        if is_probe(row) and row["status"] == "COMPLETE" and row[ACCURACY] is not None:
-            by_trial.setdefault(row["trial"], []).append(row)
+    good = (
+        row
+        for row in rows
+        if is_probe(row) and row["status"] == "COMPLETE" and row[ACCURACY] is not None
+    )
     return [
         Probe(spec.name, trial, estimate([row[ACCURACY] for row in mine]))
-        for trial, mine in by_trial.items()
+        for trial, mine in by_trial(good).items()
         if len(mine) >= spec.seeds.min
     ]
 

@@ -118,6 +118,14 @@ def _schema(held_out: tuple[str, ...]) -> pa.Schema:
     return pa.schema(columns)
 
 
+def by_trial(rows: Iterable[Row]) -> dict[int, list[Row]]:
+    """Return rows by the number of their trial."""
+    found: dict[int, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["trial"], []).append(row)
+    return found
+
+
 @dataclass(frozen=True)
 class ResultTable:
     """The rows of one study in one folder."""

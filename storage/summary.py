@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from qpmstudy.pareto import non_dominated
-from storage.results import Row
+from storage.results import Row, by_trial
 from storage.study import StudySpec
 from storage.study.space import settings, values_in
 
@@ -62,14 +62,10 @@ def summarise(rows: Sequence[Row], spec: StudySpec) -> list[Configuration]:
 
     A configuration can be on the front once its seeds, the first ones at least, are complete.
     """
-    by_trial: dict[int, list[Row]] = {}
-    for row in rows:
-        by_trial.setdefault(row["trial"], []).append(row)
     metrics = [name for name in _metric_names(rows) if name not in spec.objectives]
     names = (*spec.objectives, *metrics)
     found = []
-    for trial in sorted(by_trial):
-        mine = by_trial[trial]
+    for trial, mine in sorted(by_trial(rows).items()):
         good = [row for row in mine if row["status"] == "COMPLETE"]
         stopped = [row for row in mine if row["status"] == "STOPPED"]
         found.append(
@@ -100,6 +96,12 @@ def searched_values(row: Row, spec: StudySpec) -> dict[str, Any]:
     """Return what a row's configuration has for each parameter of the space, "-" for none."""
     found = values_in(spec.parameters, row)
     return {parameter.name: found.get(parameter.name, "-") for parameter in spec.parameters}
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """Return the last part of each path ("l1_fm"), or the whole path where two share it."""
+    last = [path.rpartition(".")[2] for path in paths]
+    return [leaf if last.count(leaf) == 1 else path for leaf, path in zip(last, paths, strict=True)]
 
 
 def belongs(row: Row, spec: StudySpec, chosen: Mapping[str, Any]) -> bool:

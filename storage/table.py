@@ -5,6 +5,7 @@ deviation over seeds and, where the paper prints one and it is known, the publis
 """
 
 import csv
+import functools
 import io
 import math
 import statistics
@@ -15,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from qpmstudy.columns import COUNTS
+from qpmstudy.columns import is_fraction
 from qpmstudy.errors import DataError
 from qpmstudy.files import write_bytes
 from qpmstudy.paper import PublishedValue, published
 from qpmstudy.plots import Series, dots_figure, heat_figure, lines_figure
+from storage.explained import shown
 from storage.results import Row
 from storage.study import StudySpec
 from storage.summary import searched_values
@@ -131,12 +133,7 @@ def _cell(
 
 def text(cell: Cell, column: Column) -> str:
     """Return "88.1 ±0.3 (88.3)": ours, its deviation, the paper's; percent where a fraction."""
-
-    def number(value: float) -> str:
-        if column.metric not in COUNTS:
-            return f"{100 * value:.1f}"
-        return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
-
+    number = functools.partial(shown, column.metric)
     if math.isnan(cell.mean):
         ours = "-"
     else:
@@ -236,7 +233,7 @@ def _series(table: Table) -> list[Series]:
 
 
 def _shown(value: float, column: Column) -> float:
-    return value if column.metric in COUNTS else 100 * value
+    return 100 * value if is_fraction(column.metric) else value
 
 
 def write_table(table: Table, folder: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 Never more than a batch and a shard of them are in memory.
 
-b images of a batch, P patches, D channels.
+b images of a batch, P patches, T tokens, D channels.
 """
 
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ from qpmstudy.datasets import ImageDataset
 from qpmstudy.embeddings import Embeddings
 from qpmstudy.measuring import BATCH
 from storage.embeddings import EmbeddingStore
-from storage.ensure import PhaseProgress
 from storage.half import half
 from storage.loading import default_workers, loaded
+from storage.progress import PhaseProgress
 
 
 class TokenBatch(NamedTuple):
@@ -29,6 +29,12 @@ class TokenBatch(NamedTuple):
     patches: Float16[np.ndarray, "b P D"]
     cls: Float16[np.ndarray, "b D"]
     masks: UInt8[np.ndarray, "b P"] | None
+
+    def tokens(self, reads_cls: bool) -> Float16[np.ndarray, "b T D"]:
+        """Return what an adapter reads: the patches, and CLS behind them if it takes it."""
+        if not reads_cls:
+            return self.patches
+        return np.concatenate([self.patches, self.cls[:, None]], axis=1)
 
 
 def stored_tokens(

@@ -1,4 +1,4 @@
-"""What stands in README.md and docs/: blocks by language, and the commands in those for a shell."""
+"""What stands in pages: blocks by language, and the commands in those for a shell."""
 
 import re
 import shlex
@@ -10,7 +10,8 @@ import click
 
 ROOT = Path(__file__).resolve().parents[1]
 HOW_TO = sorted((ROOT / "docs" / "how-to").glob("*.md"))
-PAGES = [ROOT / "README.md", ROOT / "docs" / "tutorial.md", *HOW_TO]
+DEPLOY = ROOT / "cluster" / "deploy" / "README.md"
+PAGES = [ROOT / "README.md", ROOT / "docs" / "tutorial.md", *HOW_TO, DEPLOY]
 """Written by hand, in the order in which a reader goes through them."""
 _FENCE = re.compile(r"^```(.*)$")
 _ASSIGNMENT = re.compile(r"^\w+=")
@@ -76,7 +77,10 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 def commands(text: str) -> Iterator[Command]:
-    """Yield the commands of a shell block, those behind a pipe with what they read."""
+    """Yield the commands of a shell block, those behind a pipe with what they read.
+
+    Of `bash -c TEXT`, wherever it stands in a command, those of the text follow.
+    """
     for line in text.replace("\\\n", " ").splitlines():
         words: list[str] = []
         reads: Command | None = None
@@ -88,6 +92,8 @@ def commands(text: str) -> Iterator[Command]:
             elif word == "&&":
                 if words:
                     yield _command(words, reads)
+                if words[-3:-1] == ["bash", "-c"]:
+                    yield from commands(words[-1])
                 words, reads = [], None
             else:
                 words.append(word)

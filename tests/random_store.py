@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,19 +20,21 @@ CLASSES = 4
 
 
 class Noise(Backbone):
-    """A backbone that is never asked for tokens."""
+    """A backbone whose patches are drawn, whatever the image shows; its CLS vector is zero."""
 
     name = "noise"
 
-    def __init__(self, side: int, dim: int) -> None:
+    def __init__(self, side: int, dim: int, seed: int) -> None:
         self.grid, self.dim = (side, side), dim
         self.weight_hash, self.preprocessing = "0" * 64, {}
+        self._generator = torch.Generator().manual_seed(seed)
 
     def normalised(self, pixels: Tensor) -> Tensor:
-        raise NotImplementedError
+        return pixels.float()
 
     def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        raise NotImplementedError
+        shape = len(images), self.grid[0] * self.grid[1], self.dim
+        return torch.randn(shape, generator=self._generator), torch.zeros(shape[0], self.dim)
 
 
 def random_store(path: Path, images: int, side: int, dim: int, seed: int = 0) -> EmbeddingStore:
@@ -45,16 +48,18 @@ def random_store(path: Path, images: int, side: int, dim: int, seed: int = 0) ->
         splits=np.array(["train", "train", "train", "test"] * images)[:images],
     )
     content = hashlib.sha256(f"noise-{seed}".encode()).hexdigest()
-    group = new_store(dataset, Noise(side, dim), path, content, {})
-    generator = torch.Generator().manual_seed(seed)
-    patches, rows = array_of(group, "patches"), int(group.attrs["shard_rows"])  # type: ignore[arg-type]
+    noise = Noise(side, dim, seed)
+    group = new_store(dataset, noise, path, content, {})
+    attributes: Any = group.attrs
+    patches, rows = array_of(group, "patches"), int(attributes["shard_rows"])
     sums = []
     for shard, start in enumerate(range(0, images, rows)):
         count = min(rows, images - start)
-        block = torch.randn((count, side * side, dim), generator=generator).half().numpy()
+        pixels = noise.normalised(torch.zeros((count, 3, 1, 1), dtype=torch.uint8))
+        block, cls = (tokens.half().numpy() for tokens in noise.embed(pixels))
         patches[start : start + count] = block
         sums.append(chunk_sums(block, patches.chunks[0]))
-        note(group, shard, digests(block, np.zeros((count, dim), np.float16), None))
+        note(group, shard, digests(block, cls, None))
     array_of(group, CHUNK_SUMS)[:] = np.concatenate(sums)
     finish(group, read_back=False)
     forget_record(group)

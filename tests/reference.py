@@ -14,24 +14,24 @@ from typing import Any, get_type_hints
 
 import click
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # as a script, wherever it is called from
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as a script, from anywhere
 
-from cli import main  # noqa: E402  # after the line above
-from qpmstudy.columns import (  # noqa: E402
+from cli import main
+from qpmstudy.columns import (
     CERTIFICATE,
     COMPACTNESS,
     MEANINGS,
     SPLIT_METRICS,
     TRAINING_METRICS,
 )
-from qpmstudy.config import PipelineConfig  # noqa: E402
-from qpmstudy.stage_graph import STAGES  # noqa: E402
-from storage.provenance import COLUMNS  # noqa: E402
-from storage.results import RUN_COLUMNS, STAGE_COLUMNS, metric_columns  # noqa: E402
-from storage.study.descriptions import meanings  # noqa: E402
-from storage.study.schema import study_schema  # noqa: E402
+from qpmstudy.config import PipelineConfig
+from qpmstudy.stage_graph import STAGES
+from storage.provenance import COLUMNS
+from storage.results import RUN_COLUMNS, STAGE_COLUMNS, metric_columns
+from storage.study.descriptions import meanings
+from storage.study.schema import study_schema
 
+ROOT = Path(__file__).resolve().parents[1]
 MADE = "<!-- made by tests/reference.py: change the code, and run it -->\n"
 BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 MODELS = (

@@ -3,7 +3,7 @@
 import heapq
 import itertools
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cluster.demand import Demand
@@ -61,7 +61,7 @@ class Simulation:
         self._numbers = itertools.count()
         self._attempts: Counter[tuple[str, int, int]] = Counter()
         self._runs: Counter[tuple[int, int]] = Counter()
-        self._trials = itertools.count()
+        self._trials: Iterator[int] = itertools.count()
         fits = {stage: self.pools[pool] for stage, pool in self.pool_of.items()}
         self.demand = Demand(fits, self.pool_of, PIPELINE[0])
 

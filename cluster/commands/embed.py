@@ -8,15 +8,7 @@ from typing import Any
 
 import click
 
-from cluster.commands.options import (
-    FILE,
-    FOLDER,
-    console,
-    embeddings_option,
-    root_option,
-    storage_root,
-    told,
-)
+from cluster.commands.options import FILE, FOLDER, console, storage_options, storage_root, told
 
 
 @click.command()
@@ -32,8 +24,7 @@ from cluster.commands.options import (
 @click.option("--ray", "on_ray", is_flag=True, help="Spread over a Ray cluster, or this machine.")
 @click.option("--list", "show_list", is_flag=True, help="Only list the stores there are.")
 @click.option("--verify", is_flag=True, help="Only compare stores with their checksums.")
-@root_option
-@embeddings_option
+@storage_options
 @told
 def embed(
     root: Path,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +10,11 @@ import click
 from cluster.commands.options import (
     FILE,
     FOLDER,
+    Decorator,
     console,
-    embeddings_option,
-    root_option,
+    dataset_option,
+    several,
+    storage_options,
     storage_root,
     told,
 )
@@ -36,38 +37,28 @@ def explain(context: click.Context, model: Path) -> None:
     context.obj = model
 
 
-def _out_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    option = click.option(
-        "--out",
-        type=FOLDER,
-        default=Path("explained"),
-        show_default=True,
-        help="Folder to write into.",
-    )
-    return option(command)
+_out_option = click.option(
+    "--out",
+    type=FOLDER,
+    default=Path("explained"),
+    show_default=True,
+    help="Folder to write into.",
+)
 
 
-def _image_options(count: int, most: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add what says which images, and how many of them; more would be too small to see."""
-    options = (
+def _image_options(count: int, most: int) -> Decorator:
+    """Return what says which images, and how many of them; more would be too small to see."""
+    return several(
         click.option("--count", type=click.IntRange(1, most), default=count, show_default=True,
                      help="Images of each kind: of a class, mistakes."),
         click.option("--split", default="test", show_default=True,
                      help="Where to look for them: test, another split, or all."),
-        click.option("--dataset", help="Its name, as for embed.  [default: the model's own]"),
+        dataset_option,
         click.option("--data", type=FOLDER, help="Take the images in this folder, not a store's."),
         click.option("--weights", type=FILE, help="With --data: checkpoint of the backbone."),
-        root_option,
-        embeddings_option,
+        storage_options,
         _out_option,
     )  # fmt: skip
-
-    def add(command: Callable[..., Any]) -> Callable[..., Any]:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
 
 
 @explain.command("class")
@@ -141,7 +132,8 @@ def explain_failures(model: Path, count: int, out: Path, **where: Any) -> None:
 def overview(model: Path, out: Path) -> None:
     """Draw which class uses which feature, like beside like: overview.png and overview.html."""
     from qpmstudy.explain.overview import overview as overview_of
-    from qpmstudy.explain.overview import overview_html, overview_png
+    from qpmstudy.explain.overview import overview_png
+    from qpmstudy.explain.overview_page import overview_html
     from qpmstudy.exported import read_model
 
     found = overview_of(read_model(model))

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import click
 
-from cluster.commands.options import console, embeddings_option, root_option, storage_root, told
+from cluster.commands.options import (
+    console,
+    json_option,
+    root_option,
+    storage_options,
+    storage_root,
+    told,
+)
 
 
 @click.command()
@@ -23,11 +30,12 @@ def show(name: str, trial: int | None, root: Path, as_json: bool) -> None:
     its stages come from, what is needed to repeat it, and what the log says of a failure.
     """
     from cluster.account_tables import study_view, trial_view
+    from cluster.replication import study_over
     from storage.account import study_account, trial_account
 
     storage = storage_root(root)
     if trial is None:
-        account, view = study_account(storage, name), study_view
+        account, view = study_account(storage, name, study_over), study_view
     else:
         account, view = trial_account(storage, name, trial), trial_view
     if as_json:
@@ -38,9 +46,8 @@ def show(name: str, trial: int | None, root: Path, as_json: bool) -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@root_option
-@embeddings_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@storage_options
+@json_option
 @told
 def plan(file: Path, root: Path, embeddings: str | None, as_json: bool) -> None:
     """Say what launching the study FILE would do, without running or writing anything.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,41 +13,31 @@ from cluster.commands.options import (
     FILE,
     FOLDER,
     console,
-    embeddings_option,
-    root_option,
+    dataset_option,
+    json_option,
+    several,
+    storage_options,
     storage_root,
     told,
 )
 
-
-def _images_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say which images, and how they are embedded."""
-    for option in reversed(
-        (
-            click.option("--dataset", help="Its name, as for embed.  [default: the model's own]"),
-            click.option("--data", type=FOLDER, help="Embed the images in this folder, unstored."),
-            click.option(
-                "--split",
-                default="test",
-                show_default=True,
-                help="test, another split of the dataset, or all; of the model's own embeddings "
-                "also validation.",
-            ),
-            click.option(
-                "--batch",
-                type=click.IntRange(min=1),
-                help="With --data: images embedded at once.",
-            ),
-            click.option(
-                "--workers", type=click.IntRange(min=0), help="With --data: decoding processes."
-            ),
-            click.option(
-                "--skip-broken", is_flag=True, help="With --data: leave out broken images."
-            ),
-        )
-    ):
-        command = option(command)
-    return command
+_image_options = several(
+    dataset_option,
+    click.option("--data", type=FOLDER, help="Embed the images in this folder, unstored."),
+    click.option(
+        "--split",
+        default="test",
+        show_default=True,
+        help="test, another split of the dataset, or all; of the model's own embeddings also "
+        "validation.",
+    ),
+    click.option(
+        "--batch", type=click.IntRange(min=1), help="With --data: images embedded at once."
+    ),
+    click.option("--workers", type=click.IntRange(min=0), help="With --data: decoding processes."),
+    click.option("--skip-broken", is_flag=True, help="With --data: leave out broken images."),
+)
+"""Which images, and how they are embedded."""
 
 
 def _refuse_without_data(images: Mapping[str, Any]) -> None:
@@ -77,11 +67,10 @@ def verify(model: Path, weights: Path | None) -> None:
 
 @click.command()
 @click.argument("model", type=FOLDER)
-@_images_options
+@_image_options
 @click.option("--weights", type=FILE, help="With --data: checkpoint of the model's backbone.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@root_option
-@embeddings_option
+@json_option
+@storage_options
 @told
 def evaluate(
     model: Path,
@@ -114,14 +103,13 @@ def evaluate(
 @click.command()
 @click.argument("model_a", type=FOLDER)
 @click.argument("model_b", type=FOLDER)
-@_images_options
+@_image_options
 @click.option("--weights-a", type=FILE, help="With --data: checkpoint of A's backbone.")
 @click.option("--weights-b", type=FILE, help="With --data: checkpoint of B's backbone.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--out", type=FOLDER, help="Write comparison.json, disagreements.csv and .png here.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@root_option
-@embeddings_option
+@json_option
+@storage_options
 @told
 def compare(
     model_a: Path,

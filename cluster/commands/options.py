@@ -22,27 +22,41 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 WIDE = 160
 """Columns of a table that goes into a file or another program."""
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def root_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --root, the folder below which everything is kept."""
-    return click.option(
-        "--root",
-        type=FOLDER,
-        default=Path("runs"),
-        show_default=True,
-        envvar="QPMSTUDY_ROOT",
-        help="Folder for studies, embeddings and stage results.",
-    )(command)
+def several(*options: Decorator) -> Decorator:
+    """Return options as one decorator; `--help` lists them in this order."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
-def embeddings_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --embeddings, where the stores of embeddings are kept if not below the root."""
-    return click.option(
+root_option = click.option(
+    "--root",
+    type=FOLDER,
+    default=Path("runs"),
+    show_default=True,
+    envvar="QPMSTUDY_ROOT",
+    help="Folder for studies, embeddings and stage results.",
+)
+storage_options = several(
+    root_option,
+    click.option(
         "--embeddings",
         envvar="QPMSTUDY_EMBEDDINGS",
         help="Folder or URL (s3://...) of the embeddings.  [default: ROOT/_embeddings]",
-    )(command)
+    ),
+)
+"""What `storage_root` is made of."""
+dataset_option = click.option(
+    "--dataset", help="Its name, as for embed.  [default: the model's own]"
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 
 
 def told(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -85,6 +85,7 @@ def report(name: str, root: Path, out: Path | None) -> None:
     from dataclasses import asdict
 
     from cluster.importance import importances
+    from cluster.replication import study_over
     from cluster.tables import cautions
     from qpmstudy.files import write_bytes
     from storage.analysis import pareto_result, read_results
@@ -96,8 +97,10 @@ def report(name: str, root: Path, out: Path | None) -> None:
     result = pareto_result(read_results(storage, [name]))
     (decisive,) = importances(result)
     said = [asdict(finding) for finding in findings(result, best_probe(storage, result))]
-    said += [{"level": "note", "text": text} for text in cautions(result.studies[0].spec)]
-    page = report_page(report_data(storage, result, asdict(decisive), said))
+    (one,) = result.studies
+    said += [{"level": "note", "text": text} for text in cautions(one.spec)]
+    over = study_over(one.spec, one.rows)
+    page = report_page(report_data(storage, result, asdict(decisive), said, over))
     path = out or storage.study(name).path / "report.html"
     write_bytes(path, page.encode())
     click.echo(f"wrote {path}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cluster.commands.options import told
+from qpmstudy.config import SelectConfig
 
 if TYPE_CHECKING:
     from qpmstudy.selection import Progress
@@ -20,32 +21,43 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--features", type=int, required=True, help="How many to select (N*).")
-@click.option("--per-class", type=int, default=5, show_default=True, help="How many a class uses.")
+@click.option(
+    "--per-class",
+    type=int,
+    default=SelectConfig.per_class,
+    show_default=True,
+    help="How many a class uses.",
+)
 @click.option(
     "--method",
     type=click.Choice(["qpm", "sldd", "qsenn"]),
-    default="qpm",
+    default=SelectConfig.method,
     show_default=True,
     help="How to select.",
 )
 @click.option(
-    "--solver", default="auto", show_default=True, help="auto, lagrangian, gurobi, highs."
+    "--solver",
+    default=SelectConfig.solver,
+    show_default=True,
+    help="auto, lagrangian, gurobi, highs.",
 )
 @click.option(
     "--fallback",
     type=click.Choice(["fail", "lagrangian"]),
-    default="fail",
+    default=SelectConfig.fallback,
     show_default=True,
     help="What to do where the solver named cannot be had.",
 )
 @click.option(
     "--pair-rule",
     type=click.Choice(["correct", "reference"]),
-    default="correct",
+    default=SelectConfig.pair_rule,
     show_default=True,
     help="Which similar features are penalised as a pair.",
 )
-@click.option("--gap", type=float, default=5e-3, show_default=True, help="Stop at this proof.")
+@click.option(
+    "--gap", type=float, default=SelectConfig.gap, show_default=True, help="Stop at this proof."
+)
 @click.option("--time-limit", type=float, default=60.0, show_default=True, help="Seconds.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of what is random in it.")
 @click.option(
@@ -66,7 +78,6 @@ def select(
     itself. sldd and qsenn are the elastic-net selections that came before it; qsenn is one of its
     rounds.
     """
-    from qpmstudy.config import SelectConfig
     from qpmstudy.files import write_bytes
     from qpmstudy.plots import certificate_figure
     from qpmstudy.selection.alone import describe, read_features, save_layer, select_layer

@@ -10,8 +10,8 @@ import click
 from cluster.commands.options import (
     FOLDER,
     console,
-    embeddings_option,
     root_option,
+    storage_options,
     storage_root,
     told,
 )
@@ -24,8 +24,7 @@ def study() -> None:
 
 @study.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@root_option
-@embeddings_option
+@storage_options
 @click.option("--extend", is_flag=True, help="Allow more trials or seeds than launched before.")
 @click.option("--retry-failed", is_flag=True, help="Run seeds that failed before once more.")
 @click.option("--time-budget", metavar="TIME", help="Start no more after that time: 90m, 2.5h.")
@@ -53,7 +52,8 @@ def launch(
     from cluster.budget import Budget
     from cluster.launch import launch as run
     from cluster.logs import quiet
-    from cluster.reporter import Reporter, duration
+    from cluster.pace import duration
+    from cluster.reporter import Reporter
     from cluster.tables import front_table
     from storage.study import load_study
 

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import click
 
-from cluster.commands.options import embeddings_option, root_option, storage_root, told
+from cluster.commands.options import json_option, root_option, storage_options, storage_root, told
 
 
 @click.command()
-@root_option
-@embeddings_option
+@storage_options
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option(
     "--keep",
@@ -30,7 +29,7 @@ from cluster.commands.options import embeddings_option, root_option, storage_roo
     show_default=True,
     help="Minutes; what is younger stays, as its writer may be at work.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@json_option
 @told
 def gc(
     root: Path, embeddings: str | None, dry_run: bool, keep: str, grace: float, as_json: bool

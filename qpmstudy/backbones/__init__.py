@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from qpmstudy.backbones.catalogue import CATALOGUE
 from qpmstudy.backbones.variants import parse, refuse_options, split_name
+from qpmstudy.config import PIXELS
 from qpmstudy.registry import Registry
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ BACKBONES: "Registry[Callable[[str, Path | None], Backbone]]" = Registry(
     {
         "patch-descriptor": "qpmstudy.backbones.patch_descriptor:open_patch_descriptor",
         **dict.fromkeys(CATALOGUE, "qpmstudy.backbones.pretrained:open_pretrained"),
-        **dict.fromkeys(("pixels", "pixels-112"), "qpmstudy.backbones.pixels:open_pixels"),
+        **dict.fromkeys(PIXELS, "qpmstudy.backbones.pixels:open_pixels"),
     },
 )
 """Opens a backbone, given its name and the file of its weights (None: where they usually are)."""

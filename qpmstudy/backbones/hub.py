@@ -26,8 +26,8 @@ def fetch(entry: Entry) -> Path:
         NotFetchedError: the hub cannot be reached, or does not give the file.
     """
     try:
-        from huggingface_hub import constants, hf_hub_download  # noqa: PLC0415 (slow, seldom used)
-        from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
+        # slow to import, and seldom used
+        from huggingface_hub import constants, errors, hf_hub_download  # noqa: PLC0415
     except ImportError as error:
         raise NotFetchedError("huggingface_hub is not installed") from error
     try:
@@ -39,7 +39,7 @@ def fetch(entry: Entry) -> Path:
     _reach(constants.ENDPOINT)
     try:
         return Path(hf_hub_download(entry.hub, FILE))
-    except (HfHubHTTPError, OSError) as error:
+    except (errors.HfHubHTTPError, OSError) as error:
         reason = str(error.__cause__ or error).partition("\n")[0]
         raise NotFetchedError(reason) from error
 

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from qpmstudy.backbones.base import Backbone
 from qpmstudy.backbones.preprocessing import preprocessing_of
+from qpmstudy.config import PIXELS
 from qpmstudy.errors import ConfigError
 
 PATCH = 8
-SIDES = {"pixels": 224, "pixels-112": 112}
+SIDES = dict(zip(PIXELS, (224, 112), strict=True))
 LAYOUT = "channel, row, column"
 """Order of a token's values: `tokens.unflatten(-1, (3, 8, 8))` is its patch."""
 

@@ -11,6 +11,9 @@ from torch import Tensor
 from qpmstudy.backbones.geometry import seen_box
 from qpmstudy.datasets.pictures import upright_rgb
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of a pixel's colours, on a scale from 0 to 1: all that was trained on ImageNet expects them."""
+
 
 def preprocessing_of(
     side: int, interpolation: str, mean: list[float], std: list[float]

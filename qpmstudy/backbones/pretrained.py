@@ -12,14 +12,11 @@ from qpmstudy.backbones.catalogue import Entry
 from qpmstudy.backbones.checkpoints import find_weights, read_checkpoint, weight_hash
 from qpmstudy.backbones.filling import fill
 from qpmstudy.backbones.networks import build, tokens_of
-from qpmstudy.backbones.preprocessing import preprocessing_of
+from qpmstudy.backbones.preprocessing import IMAGENET_MEAN, IMAGENET_STD, preprocessing_of
 from qpmstudy.backbones.variants import Variant, parse, spelled
 
 VERSION = 1
 """Part of every weight hash: raise it when the same weights give other tokens."""
-
-# Of ImageNet, with which all of these networks were trained.
-MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 class Pretrained(Backbone):
@@ -46,13 +43,15 @@ class Pretrained(Backbone):
         named = fill(network, checkpoint, entry.layout, path)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network = network.to(self._device)
-        self._mean = torch.tensor(MEAN, device=self._device)[:, None, None]
-        self._std = torch.tensor(STD, device=self._device)[:, None, None]
+        self._mean = torch.tensor(IMAGENET_MEAN, device=self._device)[:, None, None]
+        self._std = torch.tensor(IMAGENET_STD, device=self._device)[:, None, None]
         self.name = spelled(entry, variant)
         self.dim = cls.shape[1]
         side = math.isqrt(patches.shape[1])
         self.grid = (side, side)
-        self.preprocessing = preprocessing_of(variant.size, "bicubic", MEAN, STD)
+        self.preprocessing = preprocessing_of(
+            variant.size, "bicubic", [*IMAGENET_MEAN], [*IMAGENET_STD]
+        )
         facts = (VERSION, self.preprocessing, variant.layer, variant.norm, variant.precision)
         self.weight_hash = weight_hash(named, *facts)
 

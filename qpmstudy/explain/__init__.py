@@ -4,7 +4,7 @@ overlays.py   drawing feature maps over an image
 drawing.py    one image and where a model's features fire in it
 local.py      the explanation of one prediction, as files
 contrast.py   why one class and not another
-overview.py   which class uses which feature, as a picture and as a page
+overview.py   which class uses which feature, as a picture; overview_page.py, as a page
 sheet.py      one picture of several explained images, for TensorBoard
 
 Of a whole model, as pages:
@@ -14,6 +14,7 @@ feature_page.py   one feature
 failure_page.py   mistakes
 seen.py           which images are worth showing
 page.py           what is on a page; page_picture.py and page_html.py show it
+document.py       an HTML file that needs no network, whatever is on it
 """
 
 from qpmstudy.explain.local import write_explanation

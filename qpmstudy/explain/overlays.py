@@ -47,6 +47,11 @@ def seen_picture(
     return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC, box=box))
 
 
+def out_of_reach(side: int) -> Image.Image:
+    """Return what stands for an image that cannot be read: grey, of `side` pixels."""
+    return Image.new("RGB", (side, side), (160, 160, 160))
+
+
 def heat(
     feature_map: Float[np.ndarray, " P"], grid: tuple[int, int], peak: float, side: int
 ) -> Float[np.ndarray, "S S"]:

@@ -3,7 +3,6 @@
 C classes, F features.
 """
 
-import html
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,81 +106,5 @@ def overview_png(found: Overview) -> bytes:
     return png(figure)
 
 
-def overview_html(found: Overview) -> str:
-    """Return the overview as a page of its own, for any browser, without network or script."""
-    largest = max(float(np.abs(found.weight).max()), 1e-12)
-    head = "".join(
-        f'<th scope="col"><span>{number}</span><small>{count}</small></th>'
-        for number, count in zip(found.features, found.users().tolist(), strict=True)
-    )
-    closest = {name: (other, shared) for name, other, shared in found.closest()}
-    rows = []
-    for name, weights in zip(found.class_names, found.weight, strict=True):
-        cells = "".join(
-            _cell(name, number, float(value), largest)
-            for number, value in zip(found.features, weights, strict=True)
-        )
-        like = ""
-        if name in closest:
-            other, shared = closest[name]
-            like = f"{shared} shared with {html.escape(other)}"
-        rows.append(
-            f'<tr><th scope="row">{html.escape(name)}</th>{cells}<td class="like">{like}</td></tr>'
-        )
-    classes, features = found.weight.shape
-    return PAGE.format(
-        title=html.escape(found.title),
-        said=f"{classes} classes by {features} features; like classes and like features are "
-        "neighbours. Under a feature's number: how many classes use it.",
-        head=head,
-        rows="\n".join(rows),
-    )
-
-
-def _cell(name: str, feature: int, value: float, largest: float) -> str:
-    if value == 0:
-        return "<td></td>"
-    colour = "178,24,43" if value > 0 else "33,102,172"
-    strength = 0.25 + 0.75 * abs(value) / largest
-    words = html.escape(f"{name}: feature {feature}, weight {value:+.3g}", quote=True)
-    sign = "+" if value > 0 else "−"
-    return f'<td title="{words}" style="background:rgba({colour},{strength:.2f})">{sign}</td>'
-
-
 def _short(name: str) -> str:
     return name if len(name) <= 40 else name[:39] + "…"
-
-
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}: classes and features</title>
-<style>
-body {{ font: 14px/1.4 system-ui, sans-serif; margin: 1rem; color: #222; background: #fff; }}
-div {{ overflow: auto; max-height: 85vh; }}
-table {{ border-collapse: collapse; }}
-th, td {{ border: 1px solid #ddd; padding: 1px 4px; min-width: 1.4rem; text-align: center; }}
-td {{ color: #fff; }}
-thead th {{ position: sticky; top: 0; background: #f4f4f4; }}
-thead th span, thead th small {{ display: block; }}
-small {{ color: #555; font-weight: normal; }}
-tbody th {{ position: sticky; left: 0; background: #fff; text-align: left; font-weight: normal;
-  max-width: 22rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }}
-tbody tr:hover th, tbody tr:hover td:not([style]) {{ background: #fff3c4; }}
-td.like {{ color: #555; text-align: left; white-space: nowrap; }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p>{said}</p>
-<div tabindex="0" role="region" aria-label="Which class uses which feature"><table>
-<thead><tr><th scope="col">class</th>{head}<th scope="col">closest class</th></tr></thead>
-<tbody>
-{rows}
-</tbody>
-</table></div>
-</body>
-</html>
-"""

@@ -1,18 +1,13 @@
-"""A page of explanations as one HTML file: no script, and nothing to be fetched.
-
-A policy in the page allows pictures that stand in it and the one style, by its hash; so a class
-name cannot become more than text.
-"""
+"""A page of explanations as one HTML file."""
 
 import base64
-import hashlib
 import io
-import re
 from html import escape
 
 from PIL import Image
 
 from qpmstudy.explain.captions import Tile
+from qpmstudy.explain.document import breakable, document
 from qpmstudy.explain.overlays import Colour
 from qpmstudy.explain.page import Page, Section, Strip
 
@@ -48,23 +43,17 @@ def page_html(page: Page) -> str:
         f".{_named(colour)} {{ background: #{_hex(colour)}; }}\n"
         for colour in sorted(_colours(page))
     )
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'"
-    body = [f"<h1>{_text(page.title)}</h1>", *map(_paragraph, page.words)]
+    body = [f"<h1>{breakable(page.title)}</h1>", *map(_paragraph, page.words)]
     body += [_section(section) for section in page.sections]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(page.title)}</title>\n<style>{style}</style>\n</head>\n"
-        "<body>\n<main>\n" + "\n".join(body) + "\n</main>\n</body>\n</html>\n"
-    )
+    return document(page.title, style, "\n".join(body))
 
 
 def _section(section: Section) -> str:
-    parts = [f"<section>\n<h2>{_text(section.heading)}</h2>", *map(_paragraph, section.words)]
+    parts = [f"<section>\n<h2>{breakable(section.heading)}</h2>", *map(_paragraph, section.words)]
     if section.legend:
-        entries = (f"<li>{_spot(colour)}{_text(words)}</li>" for colour, words in section.legend)
+        entries = (
+            f"<li>{_spot(colour)}{breakable(words)}</li>" for colour, words in section.legend
+        )
         parts.append(f'<ul class="legend">{"".join(entries)}</ul>')
     if section.figure is not None:
         parts.append(_image(section.figure.png, "png", section.figure.alt))
@@ -78,7 +67,7 @@ def _section(section: Section) -> str:
 
 def _table(section: Section) -> str:
     bands = "".join(
-        f'<th scope="colgroup" colspan="{columns}">{_text(words)}</th>'
+        f'<th scope="colgroup" colspan="{columns}">{breakable(words)}</th>'
         for words, columns in section.bands
     )
     head = f"<thead><tr><td></td>{bands}</tr></thead>" if bands else ""
@@ -92,9 +81,9 @@ def _table(section: Section) -> str:
 
 def _row(strip: Strip) -> str:
     spot = "" if strip.spot is None else _spot(strip.spot)
-    words = f"<small>{_text(strip.words)}</small>" if strip.words else ""
+    words = f"<small>{breakable(strip.words)}</small>" if strip.words else ""
     cells = "".join(f"<td>{_figure(tile, strip.label)}</td>" for tile in strip.tiles)
-    return f'<tr><th scope="row">{spot}{_text(strip.label)}{words}</th>{cells}</tr>'
+    return f'<tr><th scope="row">{spot}{breakable(strip.label)}{words}</th>{cells}</tr>'
 
 
 def _figure(tile: Tile, label: str = "") -> str:
@@ -102,8 +91,8 @@ def _figure(tile: Tile, label: str = "") -> str:
     Image.fromarray(tile.picture).save(encoded, format="JPEG", quality=90)
     alt = ": ".join(filter(None, (label, tile.title, tile.subtitle)))
     spot = "" if tile.spot is None else _spot(tile.spot)
-    words = f"<small>{_text(tile.subtitle)}</small>" if tile.subtitle else ""
-    caption = f"{spot}{_text(tile.title)}{words}"
+    words = f"<small>{breakable(tile.subtitle)}</small>" if tile.subtitle else ""
+    caption = f"{spot}{breakable(tile.title)}{words}"
     return (
         (f"<figure><figcaption>{caption}</figcaption>" if caption else "<figure>")
         + _image(encoded.getvalue(), "jpeg", alt)
@@ -122,12 +111,7 @@ def _image(content: bytes, kind: str, alt: str) -> str:
 
 
 def _paragraph(words: str) -> str:
-    return f"<p>{_text(words)}</p>"
-
-
-def _text(words: str) -> str:
-    """Return words as HTML; long names may be broken where `page_picture` breaks them."""
-    return re.sub(r"([_/-])", r"\1<wbr>", escape(words))
+    return f"<p>{breakable(words)}</p>"
 
 
 def _spot(colour: Colour) -> str:

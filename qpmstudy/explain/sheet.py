@@ -10,7 +10,7 @@ from PIL import Image
 from qpmstudy.datasets.pictures import read_rgb
 from qpmstudy.errors import DataError
 from qpmstudy.explain.captions import Tile, sheet
-from qpmstudy.explain.overlays import colour, heat, seen_picture, tinted
+from qpmstudy.explain.overlays import colour, heat, out_of_reach, seen_picture, tinted
 from qpmstudy.stages.base import StageOutput
 
 SIDE = 224
@@ -64,4 +64,4 @@ def _image(path: Path) -> Image.Image:
     try:
         return read_rgb(path)
     except DataError:
-        return Image.new("RGB", (SIDE, SIDE), (160, 160, 160))
+        return out_of_reach(SIDE)

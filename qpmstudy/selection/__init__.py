@@ -11,6 +11,7 @@ linear, linear_run                    the same as a mixed-integer linear program
 lagrangian, gurobi, highs, auto       the solvers
 solving     a solver by its name, its answer checked, the open solver if it has none
 licenses, gurobi_environment          Gurobi's license: which, held by whom, why not
+training_data                         what all of them refuse of features and labels
 glm, glm_penalties, glm_solver        sparse logistic regression and its path
 sldd, sldd_features, qsenn            the selections that came before QPM's
 alone       any of them by itself, from a file of features

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Float64, Int, Shaped
 
 from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.selection.spread import spread_threshold
+from qpmstudy.selection.training_data import class_counts, finite
 
 
 class Relevance(NamedTuple):
@@ -32,20 +33,8 @@ def relevance(features: Shaped[np.ndarray, "N F"], labels: Int[np.ndarray, " N"]
     Raises:
         DataError: a feature is not finite, a class has no image, or all features are dead.
     """
-    X = np.asarray(features, dtype=np.float64)
-    if not np.isfinite(X).all():
-        raise DataError(
-            f"{int((~np.isfinite(X)).any(axis=0).sum())} features have values that are not "
-            f"finite: lower the learning rate of the model that made them."
-        )
+    X, counts = finite(features), class_counts(labels)
     n_images, n_given = X.shape
-    counts = np.bincount(labels)
-    if len(counts) < 2 or not counts.all():
-        missing = np.flatnonzero(counts == 0).tolist()
-        raise DataError(
-            f"Labels must cover the classes 0..C-1 with C >= 2, but classes {missing} of "
-            f"{len(counts)} have no image: renumber the labels."
-        )
     dead = np.ptp(X, axis=0) == 0
     if dead.all():
         raise DataError(f"All {n_given} features are constant: there is nothing to select from.")

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float64, Int, Shaped
 from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.selection.glm_penalties import ElasticNet
 from qpmstudy.selection.glm_solver import MultinomialLoss, minimise
+from qpmstudy.selection.training_data import class_counts, finite
 
 ALPHA = 0.99
 EPSILON = 1e-3
@@ -35,33 +36,13 @@ def standardise(features: Shaped[np.ndarray, "N F"]) -> Float64[np.ndarray, "N F
     Raises:
         DataError: a feature is not finite.
     """
-    X = np.asarray(features, dtype=np.float64)
-    if not np.isfinite(X).all():
-        raise DataError(
-            f"{int((~np.isfinite(X)).any(axis=0).sum())} features have values that are not "
-            f"finite: lower the learning rate of the model that made them."
-        )
+    X = finite(features)
     varies: Bool[np.ndarray, " F"] = np.ptp(X, axis=0) > 0
     centred = X - X.mean(axis=0)
     centred[:, ~varies] = 0.0
     deviation = np.sqrt((centred**2).mean(axis=0))
     standardised: Float64[np.ndarray, "N F"] = centred / np.where(varies, deviation, 1.0)
     return standardised
-
-
-def check_labels(labels: Int[np.ndarray, " N"]) -> None:
-    """Refuse labels that do not cover 0..C-1 with C >= 2.
-
-    Raises:
-        DataError: they do not.
-    """
-    counts = np.bincount(labels)
-    if len(counts) < 2 or not counts.all():
-        missing = np.flatnonzero(counts == 0).tolist()
-        raise DataError(
-            f"Labels must cover the classes 0..C-1 with C >= 2, but classes {missing} of "
-            f"{len(counts)} have no image: renumber the labels."
-        )
 
 
 def regularisation_path(
@@ -86,7 +67,7 @@ def regularisation_path(
             f"A regularisation path needs 0 < alpha <= 1, 0 < epsilon < 1 and at least 2 steps, "
             f"not alpha {alpha}, epsilon {epsilon} and {steps} steps."
         )
-    check_labels(labels)
+    class_counts(labels)  # refuses a class without an image
     loss = MultinomialLoss.of(X, labels)
     coefficients = loss.null()
     steepest = float(np.abs(loss.value_and_gradient(coefficients)[1][:, :-1]).max())

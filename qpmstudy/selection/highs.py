@@ -94,7 +94,7 @@ class _Round:
     def _work(self) -> None:
         try:
             self._highs.run()
-        except Exception as error:
+        except Exception as error:  # raised where the round is awaited
             self._error = error
         finally:
             self._done.set()

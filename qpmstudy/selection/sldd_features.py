@@ -17,12 +17,12 @@ from qpmstudy.selection.glm import (
     EPSILON,
     STEPS,
     Path,
-    check_labels,
     regularisation_path,
     standardise,
 )
 from qpmstudy.selection.glm_penalties import GroupElasticNet
 from qpmstudy.selection.glm_solver import MultinomialLoss, minimise
+from qpmstudy.selection.training_data import class_counts
 
 ALPHA = 0.8
 DISCOUNT = 0.1
@@ -46,7 +46,7 @@ def select_features(
         DataError: a class has no image.
         SolverError: fewer than `n_features` features vary, or a fit failed.
     """
-    check_labels(labels)
+    class_counts(labels)  # refuses a class without an image
     n_given, n_live = X.shape[1], int(X.any(axis=0).sum())
     if n_live < n_features:
         raise SolverError(

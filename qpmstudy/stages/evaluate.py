@@ -13,6 +13,7 @@ from torch import Tensor
 
 from qpmstudy.batches import LabelledTokens
 from qpmstudy.classifier import Classifier
+from qpmstudy.embeddings import Embeddings
 from qpmstudy.measuring import Measured, SplitMeter, training_metrics
 from qpmstudy.metrics import compactness
 from qpmstudy.stages.base import StageContext, StageOutput, device
@@ -30,8 +31,9 @@ def evaluate(context: StageContext) -> StageOutput:
         Tensors: "logits.<split>" (n, C) with "index.<split>" (n,), positions in the store, of
         every split; "class_accuracy.<split>" and, with masks, "class_plausibility.<split>" (C,),
         NaN for a class without images; "peak" (F,), the scale to draw each feature's map
-        against; "overlay.maps" (m, P, F) and "overlay.index" (m,) of a few validation or test
-        images.
+        against; "overlay.maps" (m, P, F), "overlay.predicted" and "overlay.index" (m,) of a few
+        validation or test images; "weight" (C, F) of the head, and "selected" (F,), the features'
+        numbers in the dense model.
         Facts: "metrics" by split, None where the dataset has nothing to measure them with;
         "compactness"; "sid_k", at most the features of a class on average, with
         "sid_left_out", the images by split whose predicted class has fewer; and what an exported
@@ -79,16 +81,23 @@ def evaluate(context: StageContext) -> StageOutput:
             "sid_left_out": {name: result.sid_left_out for name, result in passes.items()},
             "overlay_ids": [embeddings.ids[i] for i in shown.index],
             "overlay_labels": embeddings.labels[shown.index].tolist(),
-            "class_names": list(embeddings.class_names),
-            "dataset": embeddings.dataset,
-            "backbone": {
-                "name": embeddings.backbone,
-                "weight_hash": embeddings.weight_hash,
-                "grid": list(embeddings.grid),
-                "preprocessing": dict(embeddings.preprocessing),
-            },
+            **_origin(embeddings),
         },
     )
+
+
+def _origin(embeddings: Embeddings) -> dict[str, object]:
+    """Return what an exported model must know of dataset and backbone."""
+    return {
+        "class_names": list(embeddings.class_names),
+        "dataset": embeddings.dataset,
+        "backbone": {
+            "name": embeddings.backbone,
+            "weight_hash": embeddings.weight_hash,
+            "grid": list(embeddings.grid),
+            "preprocessing": dict(embeddings.preprocessing),
+        },
+    }
 
 
 def _measure(model: Classifier, data: LabelledTokens, k: int) -> Measured:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float64
 
 from qpmstudy.columns import CERTIFICATE
+from qpmstudy.measuring import BATCH
 from qpmstudy.metrics import dead_features
 from qpmstudy.selection.base import Progress, Selection
 from qpmstudy.selection.locality import locality_bias
@@ -15,7 +16,6 @@ from qpmstudy.selection.methods import METHODS, Means
 from qpmstudy.stages.base import StageContext, StageOutput, device
 from qpmstudy.training import EpochListener, Record
 
-BATCH = 64  # bounds the memory of feature maps
 # Steps are reported at most this often: together they leave less than 200.
 SOONEST, GROWTH, SHARE_OF_LIMIT = 1e-3, 0.15, 0.01
 

@@ -1,15 +1,16 @@
 """Configurations of a study column by column: what its plots and tables are made of."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from storage.analysis import ParetoResult, is_fraction
+from qpmstudy.columns import is_fraction
+from storage.analysis import ParetoResult
 from storage.explained import why_not
 from storage.study import Parameter
-from storage.summary import estimate
+from storage.summary import estimate, short_names
 
 DIGITS = 6
 """Significant digits of a number in the page: more than anybody can tell apart there."""
@@ -33,6 +34,7 @@ def parameter_columns(result: ParetoResult) -> list[dict[str, Any]]:
     """Return every parameter with its value in each configuration; None where it has none."""
     (study,) = result.studies
     parameters = study.spec.parameters
+    labels = short_names([parameter.name for parameter in parameters])
     return [
         {
             "name": parameter.name,
@@ -41,7 +43,7 @@ def parameter_columns(result: ParetoResult) -> list[dict[str, Any]]:
             "levels": _levels(parameter),
             "values": [_varied(member.searched[parameter.name]) for member in result.members],
         }
-        for parameter, label in zip(parameters, _labels(parameters), strict=True)
+        for parameter, label in zip(parameters, labels, strict=True)
     ]
 
 
@@ -92,12 +94,3 @@ def _levels(parameter: Parameter) -> list[Any] | None:
     """Return the values of a parameter that has few enough to stand apart on an axis."""
     levels = parameter.levels()
     return None if levels is None or len(levels) > 12 else numbers(levels)
-
-
-def _labels(parameters: Sequence[Parameter]) -> list[str]:
-    """Return the last part of each name ("l1_fm"), or the whole name where two share it."""
-    last = [parameter.name.rpartition(".")[2] for parameter in parameters]
-    return [
-        leaf if last.count(leaf) == 1 else parameter.name
-        for leaf, parameter in zip(last, parameters, strict=True)
-    ]

@@ -33,6 +33,7 @@ def report_data(
     result: ParetoResult,
     importance: Mapping[str, Any],
     findings: Sequence[Mapping[str, str]],
+    over: bool,
     limits: Limits = Limits(),
 ) -> dict[str, Any]:
     """Return what a page of one study shows.
@@ -42,11 +43,12 @@ def report_data(
         result: the study's front.
         importance: of parameters: "shares" by target and name, "configurations", "best", "notes".
         findings: of the health checks: "level" and "text".
+        over: whether the study has every run that it will get.
         limits: of what is large.
     """
     (study,) = result.studies
     spec = study.spec
-    account = account_of(root.study(spec.name), spec, study.rows)
+    account = account_of(root.study(spec.name), spec, study.rows, over)
     detailed = _first(result, limits.cards)
     members = [result.members[index] for index in detailed]
     objectives = list(result.objectives)

@@ -12,6 +12,7 @@ from qpmstudy.config import PipelineConfig, flatten
 from storage.analysis import ParetoResult
 from storage.provenance import code_in_words
 from storage.study import StudySpec
+from storage.study.space import written
 
 USUAL_ROOT = Path("runs")
 ALWAYS = ("name", "space", "seeds", "objectives", "sampler")
@@ -57,10 +58,7 @@ def study_file(spec: StudySpec) -> str:
     usual = StudySpec(name=spec.name, space=spec.space).canonical()
     whole = spec.canonical()
     kept = {key: value for key, value in whole.items() if key in ALWAYS or value != usual[key]}
-    kept["space"] = {
-        name: {key: v for key, v in entry.items() if v is not None and v is not False}
-        for name, entry in whole["space"].items()
-    }
+    kept["space"] = {name: written(entry) for name, entry in whole["space"].items()}
     if "pipeline" in kept:
         kept["pipeline"] = _changed(spec.pipeline)
     text: str = yaml.safe_dump(kept, sort_keys=False, default_flow_style=None, width=100)

@@ -213,6 +213,11 @@ def _bundled(name: str, entry: SpaceEntry, base: PipelineConfig) -> Parameter:
     )
 
 
+def written(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an entry, as JSON types, without what is as by default."""
+    return {key: value for key, value in entry.items() if value is not None and value is not False}
+
+
 def grid(parameters: Sequence[Parameter]) -> list[dict[str, Scalar]]:
     """Return every combination, the first parameter varying slowest.
 

@@ -10,6 +10,7 @@ import argparse
 import statistics
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -35,7 +36,8 @@ def accuracy(embeddings: Embeddings, seed: int, recalibrated: bool) -> float:
     with patch.object(training, "_recalibrate", chosen):
         dense = run_stage("dense", config, embeddings, {}, seed)
     facts = run_stage("evaluate_dense", config, embeddings, {"dense": dense}, seed).facts
-    return facts["metrics"]["test"]["accuracy"]  # type: ignore[index]
+    metrics: Any = facts["metrics"]
+    return float(metrics["test"]["accuracy"])
 
 
 def main() -> None:

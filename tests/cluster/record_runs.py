@@ -14,6 +14,7 @@ import argparse
 import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -67,13 +68,12 @@ def record(spec: StudySpec, root: StorageRoot, path: Path, seeds: int, epochs: b
             config = with_values(spec.pipeline, settings(spec.parameters, chosen))
             tuned = run_stage("finetune", config, embeddings, shared, seed)
             facts = run_stage("evaluate", config, embeddings, {"finetune": tuned}, seed).facts
-            metrics = facts["metrics"]["validation"]  # type: ignore[index]
-            values = [f"{metrics[name]:.6f}" for name in spec.objectives]  # type: ignore[index]
+            metrics: Any = facts["metrics"]
+            values = [f"{metrics['validation'][name]:.6f}" for name in spec.objectives]
             line = ",".join([str(trial), str(seed), *map(str, chosen.values()), *values])
-            history = tuned.facts["history"] if epochs else ()
+            history: Any = tuned.facts["history"] if epochs else ()
             lines += [
-                ",".join([line, *(f"{record[name]:.6g}" for name in EPOCH)])
-                for record in history  # type: ignore[attr-defined]
+                ",".join([line, *(f"{record[name]:.6g}" for name in EPOCH)]) for record in history
             ] or [line]
         with path.open("a") as file:
             file.write("\n".join(lines) + "\n")

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.replication import Replication, replication, table_of
+from cluster.replication import Replication, replication, study_over, table_of
+from made_rows import made_results, made_study
 from qpmstudy.pareto import non_dominated
 from storage.study import Seeds, parse_study
 
@@ -186,3 +187,13 @@ def test_rows_become_a_table() -> None:
     assert math.isnan(table[0][0][0])
     assert math.isnan(table[2][0][1])
     assert replication(spec) == Replication(Seeds(min=2, max=4), (True, False))
+
+
+def test_a_study_is_over_once_no_seed_is_wanted_not_once_each_has_most() -> None:
+    spec = made_study(seeds={"min": 2, "max": 10}, objectives={"accuracy": "max"})
+    figures = {trial: {"accuracy": [trial / 10, trial / 10 + 0.001]} for trial in range(4)}
+    rows = made_results(spec, figures).rows
+    assert study_over(spec, rows)
+    assert not study_over(spec, rows[:-1])
+    close = figures | {2: {"accuracy": [0.3, 0.301]}}
+    assert not study_over(spec, made_results(spec, close).rows)

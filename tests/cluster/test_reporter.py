@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from cluster.pace import Pace
-from cluster.reporter import Reporter, best_so_far, duration, tally_lines, trial_line
-from cluster.tables import front_table, short_names
+from cluster.pace import Pace, duration
+from cluster.reporter import Reporter, best_so_far, tally_lines, trial_line
+from cluster.tables import front_table
 from storage.study import parse_study
-from storage.summary import Configuration, Estimate
+from storage.summary import Configuration, Estimate, short_names
 
 SPEC = parse_study({"name": "s", "space": {"finetune.l1_fm": {"values": [0, 1]}}}, "test")
 

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -25,10 +26,10 @@ def apart(stage: str, trial: int, seed: int) -> str:
 
 
 def simulated(
-    trials: int, seeds: int, cpus: int = 2, **how: object
+    trials: int, seeds: int, cpus: int = 2, **how: Any
 ) -> tuple[StudyMachine, Simulation]:
     machine = StudyMachine(seeds, trials)
-    return machine, Simulation(machine, {"CPU": cpus}, ONE_POOL, shared_front, **how)  # type: ignore[arg-type]
+    return machine, Simulation(machine, {"CPU": cpus}, ONE_POOL, shared_front, **how)
 
 
 @given(st.integers(0, 12), st.integers(1, 4), st.integers(1, 5), st.integers(0, 2**32 - 1))
@@ -94,7 +95,7 @@ def test_a_study_cut_off_at_any_moment_goes_on_from_its_rows(
         machine.known(trial, rows)
     stored = set(first.stored)
     second = Simulation(machine, {"CPU": 2}, ONE_POOL, shared_front, stored=stored)
-    second._trials = iter(range(len(dealt), trials))  # type: ignore[assignment]
+    second._trials = iter(range(len(dealt), trials))
     second.run()
     assert not set(first.rows) & set(second.rows)
     both = first.rows | second.rows

@@ -87,7 +87,7 @@ def test_every_layout_is_embedded_by_official_checkpoints(
     light = store.read_without_patches()
     assert light.weight_hash == frozen.weight_hash
     assert (len(light.ids), light.grid) == (9, frozen.grid)
-    found = torch.from_numpy(store.read_shard(0)).float()
+    found = torch.tensor(store.read_shard(0)).float()
     for index in (0, 8):
         expected, _ = frozen.embed(frozen.preprocess(images.image(index))[None])
         # another batch: rounding of the products, and then of half precision
@@ -180,7 +180,7 @@ def test_a_folder_of_the_ugliest_images(tmp_path: Path) -> None:
     ids = store.read_without_patches().ids
     assert {Path(image_id).name for image_id in ids} == set(UGLY)
     assert "no object masks (segmentations/)" in result.out
-    pictures = pictures_of(torch.from_numpy(store.read_shard(0))).permute(0, 2, 3, 1)
+    pictures = pictures_of(torch.tensor(store.read_shard(0))).permute(0, 2, 3, 1)
     for image_id, pixels in zip(ids, pictures.byte().numpy(), strict=True):
         ugly = UGLY[Path(image_id).name]
         found = seen(Image.fromarray(pixels))

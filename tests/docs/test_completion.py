@@ -11,7 +11,7 @@ import pytest
 
 from documentation import ROOT
 
-PROGRAM = "from cli import main; main(prog_name='qpmstudy')"
+PROGRAM = "import sys, cli; sys.argv[0] = 'qpmstudy'; cli.program()"
 
 
 def completed(shell: str, words: str, count: int) -> list[str]:
@@ -30,7 +30,7 @@ def completed(shell: str, words: str, count: int) -> list[str]:
 
 def test_the_installed_program_is_this_command_line() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["scripts"] == {"qpmstudy": "cli:main"}
+    assert project["scripts"] == {"qpmstudy": "cli:program"}
 
 
 def test_subcommands_options_and_choices() -> None:

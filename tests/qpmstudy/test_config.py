@@ -48,7 +48,7 @@ def test_a_path_that_is_none() -> None:
 
 def test_a_configuration_cannot_change() -> None:
     with pytest.raises(FrozenInstanceError, match="lr"):
-        PipelineConfig().dense.lr = 1  # type: ignore[misc]
+        PipelineConfig().dense.lr = 1  # type: ignore[misc]  # it is frozen
 
 
 def test_defaults_lie_in_their_ranges() -> None:

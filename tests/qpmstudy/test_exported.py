@@ -145,8 +145,8 @@ def test_other_weights_of_the_backbone_are_refused(
 
 
 def test_an_unknown_backbone_is_refused(folder: Path, small_model: InterpretableModel) -> None:
-    backbone = {**dict(small_model.record)["backbone"], "name": "dino"}  # type: ignore[dict-item]
-    resigned(folder, backbone=backbone)
+    backbone: Any = small_model.record["backbone"]
+    resigned(folder, backbone=backbone | {"name": "dino"})
     with pytest.raises(ConfigError, match=r"Unknown backbone 'dino'"):
         load_model(folder)
 

@@ -115,7 +115,8 @@ def test_the_next_chunk_is_read_while_one_is_worked_on(disk: Disk, embeddings: E
         return block
 
     streamed = disk.streamed(embeddings, 1)
-    chunks = replace(streamed.patches, read=read)  # type: ignore[type-var]
+    assert isinstance(streamed.patches, StreamedChunks)
+    chunks = replace(streamed.patches, read=read)
     part = LabelledTokens(replace(streamed, patches=chunks), np.arange(8))
     batches = part.batches(ROWS, CPU)
     next(batches)

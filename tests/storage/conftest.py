@@ -1,9 +1,10 @@
 """Tiny birds, their embeddings, and a finished study on them that no cluster ran."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from browser import browser
 from qpmstudy.backbones.base import Backbone
 from qpmstudy.backbones.opening import open_backbone
 from qpmstudy.backbones.preprocessing import preprocessing_of
@@ -234,3 +236,10 @@ def pictures(tmp_path: Path) -> ImageDataset:
     for file, lines in tables.items():
         (root / file).write_text("\n".join(lines) + "\n")
     return open_cub("cub2011", root)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A headless browser, for one module: while it runs, asyncio cannot be used."""
+    with browser() as started:
+        yield started

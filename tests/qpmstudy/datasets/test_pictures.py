@@ -111,7 +111,7 @@ def test_damage_gives_a_picture_or_one_error(
     try:
         picture = read_rgb(path)
     except DataError as error:
-        assert "damaged.jpg" in str(error)  # noqa: PT017 (either outcome is right)
+        assert "damaged.jpg" in str(error)  # noqa: PT017  # either outcome is right
     else:
         assert picture.mode == "RGB"
         assert picture.width * picture.height <= MAX_PIXELS

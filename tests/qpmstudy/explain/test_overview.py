@@ -1,6 +1,7 @@
 """All classes and features at a glance: nothing is lost in the order, and like stands by like."""
 
 import io
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qpmstudy.explain.overview import Overview, ordered, overview, overview_html, overview_png
+from qpmstudy.explain.overview import Overview, ordered, overview, overview_png
+from qpmstudy.explain.overview_page import overview_html
 from qpmstudy.inference import InterpretableModel
 
 
@@ -59,6 +61,22 @@ def test_the_page_has_a_cell_for_each_use_and_escapes_names(model: Interpretable
     assert all(str(title).startswith(names) for title in titles)
     assert not [tag for tag, _ in tags if tag in ("b", "script", "link", "img")]
     assert sum(attributes.get("scope") == "row" for _, attributes in tags) == 3
+
+
+def test_every_sign_stands_out_of_its_cell(model: InterpretableModel) -> None:
+    """By the contrast of WCAG 2.2, at least 4.5; axe judges no text of a single letter."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(part) / 255 for part in colour.split(",")]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+    page = overview_html(overview(model))
+    shades = re.findall(r"td\.\w+ \{ background: rgb\((.+?)\); color: rgb\((.+?)\); \}", page)
+    assert len(shades) == 6
+    for pair in shades:
+        dark, light = sorted(map(luminance, pair))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
 def test_a_picture_of_any_size(model: InterpretableModel) -> None:

@@ -1,7 +1,6 @@
 """Reports of studies that were run, and of larger ones that have their results."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,12 +23,6 @@ IMPORTANCE = {
     "notes": ("rough",),
 }
 FINDINGS = [{"level": "warning", "text": "the best l1_fm lies at the upper bound of its range"}]
-
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 
 
 @pytest.fixture(scope="session")
@@ -78,18 +71,6 @@ def told(finished: Any) -> Callable[..., dict[str, Any]]:
 
     def tell(result: ParetoResult, root: StorageRoot | None = None, **limits: Any) -> Any:
         where = root or finished.root
-        return report_data(where, result, IMPORTANCE, FINDINGS, Limits(**limits))
+        return report_data(where, result, IMPORTANCE, FINDINGS, True, Limits(**limits))
 
     return tell
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    """A headless browser, for one module: while it runs, asyncio cannot be used."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        pytest.skip(f"needs {CHROMIUM} (apt-get install chromium)")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser
-        browser.close()
