@@ -29,7 +29,8 @@ small { color: #505050; font-weight: normal; }
 tbody th { position: sticky; left: 0; background: #fff; text-align: left; font-weight: normal;
   max-width: min(22rem, 40vw); overflow-wrap: anywhere; }
 tbody tr:hover th, tbody tr:hover td:not([title]) { background: #fff3c4; }
-td.like { color: #505050; text-align: left; white-space: nowrap; }
+td.like { color: #505050; text-align: left; max-width: min(22rem, 40vw);
+  overflow-wrap: anywhere; }
 """
 
 
@@ -50,7 +51,7 @@ def overview_html(found: Overview) -> str:
         like = ""
         if name in closest:
             other, shared = closest[name]
-            like = f"{shared} shared with {escape(other)}"
+            like = f"{shared} shared with {breakable(other)}"
         rows.append(
             f'<tr><th scope="row">{breakable(name)}</th>{cells}<td class="like">{like}</td></tr>'
         )

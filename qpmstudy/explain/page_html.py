@@ -31,6 +31,7 @@ td img { max-width: none; }
 .strip, ul.legend { display: flex; flex-wrap: wrap; gap: .5rem; align-items: flex-end; }
 .strip { margin: .5rem 0; }
 .strip figure { max-width: 100%; }
+.strip figcaption { contain: inline-size; }  /* as wide as the picture, however long a name is */
 ul.legend { list-style: none; padding: 0; gap: .25rem 1.25rem; font-size: .9rem; }
 .spot { display: inline-block; width: .8em; height: .8em; border: 1px solid #202020;
   margin-right: .35em; }

@@ -34,10 +34,13 @@ def importance_figure(shares: Mapping[str, Mapping[str, float]], title: str, not
         axes.bar_label(bars, fmt="%.0f", fontsize=7, padding=2)
     axes.set_yticks(at, names)
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlim(0, 105)
+    axes.margins(x=0.08)
+    axes.set_xlim(left=0)
     axes.set_xlabel("importance (%)")
     axes.set_title(title, loc="left", fontsize=12)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(
+        frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=len(targets), fontsize=8
+    )
     figure.supxlabel(note, fontsize=8, color="#555555", x=0.99, ha="right")
     axes.grid(axis="x", alpha=0.25)
     return png(figure)
