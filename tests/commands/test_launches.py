@@ -17,6 +17,7 @@ space:
   width: {paths: [adapter.hidden, adapter.features], values: [16, 24]}
 seeds: 1
 trials: 4
+parallel: 1
 sampler: SAMPLER
 """
 
