@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from command import Finished, run, smoke_study
+from command import Finished, here, run, smoke_study
 from warm_ray import WARM
 
 
@@ -20,6 +20,6 @@ def finished(embedded: Path, tmp_path_factory: pytest.TempPathFactory) -> Finish
     launched = run("study", "launch", study, "--root", root)
     assert launched.code == 0, launched.err + launched.out
     models = folder / "models"
-    exported = run("study", "export", "smoke", "--root", root, "--out", models)
+    exported = here("study", "export", "smoke", "--root", root, "--out", models)
     assert exported.code == 0, exported.err
     return Finished(root, study, launched, models)
