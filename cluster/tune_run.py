@@ -84,6 +84,7 @@ def run_with_tune(
         with driver.reporter.moving(watch.status):
             tuner.fit()
         watch.poll(timeout=60)
+        watch.end()
     for line in tally_lines(watch.snapshot["tally"]):
         driver.reporter.line(line)
         logger.info(line)
@@ -168,6 +169,10 @@ class _Watch:
             return False
         self._polled = time.monotonic()
         return True
+
+    def end(self) -> None:
+        """Stop the ledger: Ray may stay up for the next launch, which has one of its own."""
+        ray.kill(self._ledger)
 
     def status(self) -> str:
         """Return what moves on a terminal."""

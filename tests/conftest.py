@@ -20,6 +20,7 @@ from jaxtyping import install_import_hook
 
 from command import run
 from object_store import s3_server
+from warm_ray import WARM
 
 # numpy came with a plugin of pytest, before the line above: two processes of two threads each
 # wait for each other on two cores.
@@ -63,18 +64,63 @@ WITHOUT_RAY = {
     "test_trial_events.py",
     "test_events.py",
     "test_trial_ledger.py",
+    "test_budget.py",
+    "test_replication.py",
+    "test_warm_start.py",
+    "test_networks_share_gpus",
     "test_a_broken_study_file_is_refused",
+    "test_all_errors_of_a_file_are_reported_together",
+    "test_what_is_not_there_is_named",
+    "test_an_unknown_command_is_a_usage_error",
+    "test_a_store_of_another_dataset_is_refused",
+    "test_a_corrupt_image_is_named_and_the_extraction_goes_on_once_mended",
+    "test_the_license_that_comes_with_gurobipy_is_described",
+    "test_tokens_are_what_the_environment_says",
+    "test_a_license_that_fails_says_why",
+    "test_the_tutorial_is_short",
 }
 """What in them does not: files and tests."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that start Ray in one process: only one cluster may be up at a time."""
+    """Keep tests that start Ray in one process: only one cluster may be up at a time.
+
+    Those that share one come last, so that it need not be started twice.
+    """
     for item in items:
         in_folder = item.path.relative_to(TESTS).parts[0] in STARTS_RAY
         if in_folder and not {item.path.name, item.name.partition("[")[0]} & WITHOUT_RAY:
             item.add_marker(pytest.mark.xdist_group("ray"))
+    items.sort(key=shares_ray)
+
+
+def shares_ray(item: pytest.Item) -> bool:
+    return "warm_ray" in getattr(item, "fixturenames", ())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Have no cluster beside one that a test starts itself."""
+    if not shares_ray(item):
+        WARM.down()
+
+
+@pytest.fixture
+def warm_ray(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The cluster that tests share; after one that failed the next gets a new one."""
+    WARM.up()
+    failed = request.session.testsfailed
+    yield
+    if request.session.testsfailed > failed:
+        WARM.down()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_ray_is_left() -> Iterator[None]:
+    """Stop what is shared when the tests are over."""
+    yield
+    WARM.down()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64
-from sklearn.cluster import MeanShift
 from torch import Tensor
 
 from qpmstudy.errors import ConfigError, DataError
@@ -94,6 +93,8 @@ def clipped_and_scaled(values: Float[np.ndarray, " F"]) -> Float64[np.ndarray, "
     its own sign: where the cluster is one value, the minimum shared by all features at the
     border, plain clipping would leave nothing of the others. Equal values give zeros.
     """
+    from sklearn.cluster import MeanShift  # half as long to import as torch, and seldom asked for
+
     clusters = MeanShift().fit_predict(values.reshape(-1, 1))
     largest = values[clusters == np.bincount(clusters).argmax()]
     low, high = float(largest.min()), float(largest.max())

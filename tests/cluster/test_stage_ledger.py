@@ -167,16 +167,17 @@ def most_at_once(store: ArtifactStore, requests: list[StageRequest]) -> int:
     return most
 
 
-@pytest.mark.parametrize(("tokens", "at_once"), [(2.0, 1), (1.0, 2)])
+# two at once first: whoever may not be two has two workers waiting then
+@pytest.mark.parametrize(("tokens", "at_once", "many"), [(1.0, 2, 30), (2.0, 1, 12)])
 def test_never_more_selections_at_once_than_tokens_and_none_is_starved(
-    shared: SharedEmbeddings, tmp_path: Path, tokens: float, at_once: int
+    shared: SharedEmbeddings, tmp_path: Path, tokens: float, at_once: int, many: int
 ) -> None:
     store = ArtifactStore(tmp_path)
     # the cluster has two tokens and room for many such tasks
     ledger = start_ledger(store, {"select": Resources(cpu=0.1, gurobi=tokens)})
     ask(ledger, shared, request_for(shared))
-    # many, of half a second each: a second worker is surely up before they are through
-    requests = selections(shared, 30, gap=0.0, time_limit=1.0)
+    # of half a second each: a second worker is surely up before thirty are through
+    requests = selections(shared, many, gap=0.0, time_limit=1.0)
     ask(ledger, shared, *requests)
     assert most_at_once(store, requests) == at_once
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from command import Finished, run
+from command import Finished, here
 from small_disk import fill, mounted
 from storage.layout import StorageRoot, StudyFolder
 from storage.results import schema
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.usefixtures("warm_ray")]
 
 CIRCUMSTANCES = ("committed", "seconds", "reused.", "host", "command", "versions", "device.")
 
@@ -48,7 +48,7 @@ def test_damaged_stages_are_computed_again_and_the_rows_are_the_same(
     for path in root.rglob("*"):
         os.utime(path, (4e9, 4e9))
 
-    again = run("study", "launch", finished.study, "--root", root)
+    again = here("study", "launch", finished.study, "--root", root)
     assert again.code == 0, again.err
     assert facts(folder) == expected
     computed = [line.split()[:3] for line in again.out.splitlines() if " computed " in line]
@@ -73,7 +73,7 @@ def test_on_a_full_disk_a_study_stops_and_goes_on_once_there_is_room(
                 storage.artifacts.discard("evaluate", row["key.evaluate"])
                 folder.results.path(1, row["seed"]).unlink()
         filler = fill(disk, leave=2**15)
-        full = run("study", "launch", finished.study, "--root", root)
+        full = here("study", "launch", finished.study, "--root", root)
         assert full.code == 1, full.out
         assert "No space left" in full.err + full.out
         assert "Traceback" not in full.err + full.out, full.err[-3000:]
@@ -82,6 +82,6 @@ def test_on_a_full_disk_a_study_stops_and_goes_on_once_there_is_room(
         assert all(row in expected for row in kept)
         assert list(root.glob("_artifacts/*/*/.*")) == []
         filler.unlink()
-        again = run("study", "launch", finished.study, "--root", root)
+        again = here("study", "launch", finished.study, "--root", root)
         assert again.code == 0, again.err
         assert facts(folder) == expected

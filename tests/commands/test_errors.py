@@ -118,7 +118,7 @@ def test_an_image_that_is_none_is_refused(finished: Finished, tmp_path: Path) ->
     model = sorted(finished.models.iterdir())[0]
     text = tmp_path / "bird.jpg"
     text.write_text("no picture")
-    refused(run("infer", model, text, "--explain", tmp_path / "out"), 1, "bird.jpg", "decoded")
+    refused(here("infer", model, text, "--explain", tmp_path / "out"), 1, "bird.jpg", "decoded")
     assert not (tmp_path / "out").exists()
 
 

@@ -17,6 +17,7 @@ space:
   width: {paths: [adapter.hidden, adapter.features], values: [16, 24]}
 seeds: 1
 trials: 4
+parallel: 1
 sampler: SAMPLER
 """
 
@@ -59,7 +60,7 @@ def test_more_seeds_extend_a_finished_study(finished: Finished, tmp_path: Path) 
 def test_a_stage_that_asks_for_too_much_is_refused_at_once(
     fresh_root: Path, tmp_path: Path
 ) -> None:
-    study = smoke_study(tmp_path, name="greedy")
+    study = smoke_study(tmp_path, name="greedy", values="[0]", seeds=1)
     study.write_text(study.read_text() + "stages: {dense: {gpu: 8, cpu: 1}}\n")
     result = here("study", "launch", study, "--root", fresh_root)
     refused(result, 2, "8 GPU", "offers", "RAY_ADDRESS")
@@ -74,7 +75,8 @@ def test_a_failing_configuration_leaves_a_row_that_tells_and_the_study_goes_on(
     study = tmp_path / "sizes.yaml"
     text = smoke_study(tmp_path, name="sizes", seeds=1).read_text()
     study.write_text(
-        text[: text.index("space:")] + "space: {finetune.lr: {values: [1e-2, 1e30]}}\nseeds: 1\n"
+        text[: text.index("space:")]
+        + "space: {finetune.lr: {values: [1e-2, 1e30]}}\nseeds: 1\nparallel: 1\n"
     )
     result = here("study", "launch", study, "--root", fresh_root)
     assert result.code == 0, result.err

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from command import refused, run, smoke_study
+from command import here, refused, run, smoke_study
 
 NO_SERVER = "TOKENSERVER=127.0.0.1\nPORT=1\n"  # nothing listens there
 
@@ -54,18 +54,18 @@ def test_a_study_that_insists_on_gurobi_is_refused_before_anything_runs(
     fresh_root: Path, tmp_path: Path
 ) -> None:
     study = gurobi_study(tmp_path, "insists", "fail")
-    result = run("study", "launch", study, "--root", fresh_root)
+    result = here("study", "launch", study, "--root", fresh_root)
     refused(result, 2, "no node of the cluster offers a Gurobi token", "select.fallback")
     assert not (fresh_root / "insists" / "ledger.journal").exists()
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("without_license")
+@pytest.mark.usefixtures("warm_ray", "without_license")
 def test_the_open_solver_takes_over_where_the_study_allows_it_and_the_row_tells(
     fresh_root: Path, tmp_path: Path
 ) -> None:
     study = gurobi_study(tmp_path, "allows", "lagrangian")
-    result = run("study", "launch", study, "--root", fresh_root)
+    result = here("study", "launch", study, "--root", fresh_root)
     assert result.code == 0, result.err + result.out
     (row,) = pq.read_table(fresh_root / "allows" / "results").to_pylist()
     assert row["qp_solver"] == "lagrangian"

@@ -205,8 +205,8 @@ def test_inference_equals_evaluation_and_explains(finished: Finished) -> None:
         for one in top.values():
             total = sum(one["contributions"].values())
             assert total == pytest.approx(one["logit"], rel=1e-5, abs=1e-5)
-    assert run("verify", model).code == 0
-    result = run("infer", model, paths[0], "--explain", explained)
+    assert here("verify", model).code == 0
+    result = here("infer", model, paths[0], "--explain", explained)
     assert result.code == 0, result.err
     features = sorted(explained.glob("feature-*.png"))
     assert len(features) == record["configuration"]["select.per_class"]

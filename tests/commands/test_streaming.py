@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from command import refused, run, smoke_study
+from command import here, refused, smoke_study
 from storage.embeddings import open_store
 from storage.layout import StorageRoot
 from storage.memory import needed
 from storage.reading import chunk_bytes
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.usefixtures("warm_ray")]
 
 
 def test_what_does_not_fit_is_streamed(
@@ -21,10 +21,10 @@ def test_what_does_not_fit_is_streamed(
     store = open_store(root.embeddings(*names), *names)
     study = smoke_study(tmp_path, values="[0]", seeds=1)
     monkeypatch.setenv("QPMSTUDY_MEMORY", "1KiB")
-    refused(run("study", "launch", study, "--root", fresh_root), 1, "two chunks each", "1.0 KiB")
+    refused(here("study", "launch", study, "--root", fresh_root), 1, "two chunks each", "1.0 KiB")
     assert not list(root.artifacts.root.rglob("manifest.json"))
     monkeypatch.setenv("QPMSTUDY_MEMORY", f"{needed(store) - 1}B")
-    launched = run("study", "launch", study, "--root", fresh_root)
+    launched = here("study", "launch", study, "--root", fresh_root)
     assert launched.code == 0, launched.err
     assert "do not fit into the" in launched.out
     assert "birds-smoke by patch-descriptor" in launched.out

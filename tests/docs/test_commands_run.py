@@ -18,7 +18,6 @@ import yaml
 from click.testing import CliRunner
 
 from cli import main
-from cluster.session import ray_session
 from dataset_layouts import make_folder
 from documentation import PAGES, ROOT, Block, Command, blocks, commands
 from qpmstudy.exported import read_model
@@ -114,7 +113,7 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def reader(embedded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    """Somebody with five classes of photographs, an .npz of features, and Ray running."""
+    """Somebody with five classes of photographs and an .npz of features."""
     folder = tmp_path_factory.mktemp("reader")
     make_folder(folder / "photos", classes=5, train=6, test=2, split=False)
     picture = (folder / "photos/class 3/24.png").read_bytes()
@@ -127,11 +126,11 @@ def reader(embedded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     shutil.copytree(embedded, folder / "runs")
     before = Path.cwd()
     os.chdir(folder)
-    with ray_session(verbose=False):
-        yield Reader(folder)
+    yield Reader(folder)
     os.chdir(before)
 
 
+@pytest.mark.usefixtures("warm_ray")
 def test_what_the_pages_say_can_be_done(reader: Reader) -> None:
     for page in PAGES:
         for block in blocks(page):

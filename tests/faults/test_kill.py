@@ -1,13 +1,13 @@
 """Killing the driver, a stage's worker and a trial's coordinator: nothing is lost or done twice."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pytest
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from command import refused, run, smoke_study, start
-from faults.family import becomes, family, working
+from faults.family import becomes, command, family, working
 from faults.rows import facts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -145,27 +145,28 @@ def test_interrupted_driver_says_so_and_leaves_no_cluster(embedded: Path, tmp_pa
     assert not any(map(working, cluster))
 
 
-@pytest.mark.parametrize(
-    "victim", ["ray::finetune", "ray::ResourceTrainable.train", "ray::StageLedger"]
-)
-def test_killed_process_of_a_trial_does_not_fail_it(
-    embedded: Path, tmp_path: Path, uninterrupted: list[dict[str, Any]], victim: str
+VICTIMS = ("ray::StageLedger", "ray::ResourceTrainable.train", "ray::finetune")
+"""The ledger, a coordinator, a stage's worker: in the order in which a study has them."""
+
+
+def test_killed_processes_of_a_study_do_not_fail_it(
+    embedded: Path, tmp_path: Path, uninterrupted: list[dict[str, Any]]
 ) -> None:
+    """One after the other, each as soon as it is there; the last may meet what the first left."""
     mine = tmp_path / "runs"
     shutil.copytree(embedded, mine)
     study = smoke_study(tmp_path, values=VALUES, epochs=EPOCHS)
     process = start("study", "launch", study, "--root", mine)
 
-    found: list[int] = []
+    found: list[psutil.Process] = []
 
-    def a_victim_is_up() -> list[int]:
-        for candidate in psutil.process_iter(["cmdline"]):
-            if " ".join(candidate.info["cmdline"] or []).startswith(victim):
-                found.append(candidate.pid)
-        return found
+    def is_up(victim: str) -> bool:
+        found[:] = [one for one in family(process.pid) if command(one).startswith(victim)]
+        return bool(found)
 
-    wait_for(a_victim_is_up, process)
-    os.kill(found[0], signal.SIGKILL)
+    for victim in VICTIMS:
+        wait_for(partial(is_up, victim), process)
+        found[0].kill()
     out, err = process.communicate(timeout=400)
     assert process.returncode == 0, err + out
     assert facts(mine) == uninterrupted

@@ -4,7 +4,6 @@ import csv
 import io
 import math
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from rich.console import Console
 
 from cluster.launch import launch
 from cluster.reporter import Reporter
-from cluster.session import ray_session
 from command import here
 from dataset_layouts import make_cars, make_cub
 from published import PUBLISHED
@@ -22,7 +20,7 @@ from shrunk_studies import STAND_IN, STUDIES, shrunk
 from storage.layout import StorageRoot
 from storage.study import StudySpec
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_ray")]
 FILES = sorted(STUDIES.glob("**/*.yaml"))
 MASKS = ("plausibility", "plausibility_shifted", "empty_maps")
 """What only a dataset with masks has."""
@@ -51,8 +49,8 @@ def root(
     data: dict[str, Path],
     tmp_path_factory: pytest.TempPathFactory,
     request: pytest.FixtureRequest,
-) -> Iterator[StorageRoot]:
-    """A storage root with every store that the studies to be run read, and Ray running."""
+) -> StorageRoot:
+    """A storage root with every store that the studies to be run read."""
     here = [item for item in request.session.items if item.path == Path(__file__)]
     paths = [item.callspec.params["path"] for item in here if isinstance(item, pytest.Function)]
     folder = tmp_path_factory.mktemp("studies")
@@ -65,8 +63,7 @@ def root(
             own = ("--weights", weights) if backbone.startswith(STAND_IN) else ()
             command("embed", "--dataset", dataset, "--backbone", backbone, *own,
                     "--data", data[dataset], "--workers", 0, "--root", folder / "runs")  # fmt: skip
-    with ray_session(verbose=False):
-        yield StorageRoot(folder / "runs")
+    return StorageRoot(folder / "runs")
 
 
 def name(path: Path) -> str:
