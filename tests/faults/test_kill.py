@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,13 +19,14 @@ import pytest
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from command import refused, run, smoke_study, start
-from faults.family import becomes, family, working
+from faults.family import becomes, command, family, working
 from faults.rows import facts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 VALUES = "[0, 1, 2]"
 EPOCHS = 8  # long enough that a kill lands in the middle
+LEASE = 4.0  # seconds; importing torch may hold up every thread of a process for one or two
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,13 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) ->
 
 def artifacts(root: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in root.glob("_artifacts/*/*/*/manifest.json")}
+
+
+def states(root: Path) -> list[str]:
+    """Return what the ledger says of each trial."""
+    journal = JournalStorage(JournalFileBackend(str(root / "smoke" / "ledger.journal")))
+    trials = optuna.load_study(study_name="smoke", storage=journal).trials
+    return [trial.state.name for trial in trials]
 
 
 def stop_all_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
@@ -102,11 +111,7 @@ def test_killed_driver_goes_on_to_the_same_rows(
     after = artifacts(mine)
     assert all(after[path] == time_ for path, time_ in finished_before.items())
     assert all(path.read_bytes() == content for path, content in rows_before.items())
-    ledger = optuna.load_study(
-        study_name="smoke",
-        storage=JournalStorage(JournalFileBackend(str(mine / "smoke" / "ledger.journal"))),
-    )
-    assert [trial.state.name for trial in ledger.trials] == ["COMPLETE"] * 3
+    assert states(mine) == ["COMPLETE"] * 3
 
 
 def test_a_clock_that_jumps_by_a_day_every_second_changes_nothing(
@@ -169,6 +174,43 @@ def test_killed_process_of_a_trial_does_not_fail_it(
     out, err = process.communicate(timeout=400)
     assert process.returncode == 0, err + out
     assert facts(mine) == uninterrupted
+
+
+def test_a_process_that_stands_still_is_taken_for_lost_unless_everything_does(
+    embedded: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    uninterrupted: list[dict[str, Any]],
+) -> None:
+    """The machine sleeps for longer than the lease; then one process is stopped, and stays so."""
+    mine = tmp_path / "runs"
+    shutil.copytree(embedded, mine)
+    study = smoke_study(tmp_path, values=VALUES, epochs=EPOCHS)
+    monkeypatch.setenv("QPMSTUDY_LEASE", str(LEASE))
+    process = start("study", "launch", study, "--root", mine)
+
+    def computing(stage: str) -> list[psutil.Process]:
+        return [one for one in family(process.pid) if command(one).startswith(f"ray::{stage}")]
+
+    wait_for(lambda: computing("dense"), process)
+    asleep = stop_all_of(process)
+    time.sleep(1.2 * LEASE)
+    for one in [*asleep, psutil.Process(process.pid)]:
+        one.resume()
+    wait_for(lambda: computing("finetune"), process)
+    (stopped, *_) = computing("finetune")
+    stopped.suspend()
+    out, err = process.communicate(timeout=400)
+    assert process.returncode == 0, err + out
+    assert err.count("gave no sign of life") == 1, err
+    assert re.search(
+        rf"WARNING: finetune: process {stopped.pid} on \S+ gave no sign of life for {LEASE:g} s "
+        "and was killed: the stage is computed again",
+        err,
+    )
+    assert not stopped.is_running()
+    assert facts(mine) == uninterrupted
+    assert states(mine) == ["COMPLETE"] * 3
 
 
 def test_killed_solve_loses_neither_its_token_nor_the_study(embedded: Path, tmp_path: Path) -> None:
