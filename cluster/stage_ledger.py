@@ -176,10 +176,12 @@ class StageLedger:
                 await self._stop(flight)
                 raise
             except Exception as error:
-                if isinstance(error, SilentError):
-                    self._silences.append(f"{request.stage}: {error}")
                 why = failure(error)
-                if not self._book.failed(request.key, why):
+                again = self._book.failed(request.key, why)
+                if isinstance(error, SilentError):
+                    what = "the stage is computed again" if again else "the stage is given up"
+                    self._silences.append(f"{request.stage}: {error}; {what}")
+                if not again:
                     raise told(error, request.stage, why) from None
             finally:
                 del self._flights[flight.attempt]

@@ -173,7 +173,7 @@ class _Watch:
         silences = self.snapshot["silences"]
         heard, self._heard = self._heard, len(silences)  # fewer than before by a new ledger
         for silence in silences[heard:]:
-            logger.warning("%s: the stage is computed again", silence)
+            logger.warning(silence)
         return True
 
     def status(self) -> str:

@@ -48,6 +48,11 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) ->
         time.sleep(0.05)
 
 
+def computing(driver: "subprocess.Popen[str]", stage: str) -> list[psutil.Process]:
+    """Return the processes of a driver's cluster that compute a stage."""
+    return [one for one in family(driver.pid) if command(one).startswith(f"ray::{stage}")]
+
+
 def artifacts(root: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in root.glob("_artifacts/*/*/*/manifest.json")}
 
@@ -137,11 +142,15 @@ def test_a_clock_that_jumps_by_a_day_every_second_changes_nothing(
 
 
 def test_interrupted_driver_says_so_and_leaves_no_cluster(embedded: Path, tmp_path: Path) -> None:
+    """One stage hears no interrupt, as in a call into C that does not give Python a turn."""
     mine = tmp_path / "runs"
     shutil.copytree(embedded, mine)
-    process = start("study", "launch", smoke_study(tmp_path, epochs=EPOCHS), "--root", mine)
-    wait_for(lambda: list(mine.glob("_artifacts/dense/*/*/manifest.json")), process)
+    process = start("study", "launch", smoke_study(tmp_path, epochs=1000), "--root", mine)
+    wait_for(lambda: computing(process, "dense"), process)
+    (deaf, *_) = computing(process, "dense")
+    deaf.suspend()
     cluster = family(process.pid)
+    assert deaf in cluster
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -189,23 +198,20 @@ def test_a_process_that_stands_still_is_taken_for_lost_unless_everything_does(
     monkeypatch.setenv("QPMSTUDY_LEASE", str(LEASE))
     process = start("study", "launch", study, "--root", mine)
 
-    def computing(stage: str) -> list[psutil.Process]:
-        return [one for one in family(process.pid) if command(one).startswith(f"ray::{stage}")]
-
-    wait_for(lambda: computing("dense"), process)
+    wait_for(lambda: computing(process, "dense"), process)
     asleep = stop_all_of(process)
     time.sleep(1.2 * LEASE)
     for one in [*asleep, psutil.Process(process.pid)]:
         one.resume()
-    wait_for(lambda: computing("finetune"), process)
-    (stopped, *_) = computing("finetune")
+    wait_for(lambda: computing(process, "finetune"), process)
+    (stopped, *_) = computing(process, "finetune")
     stopped.suspend()
     out, err = process.communicate(timeout=400)
     assert process.returncode == 0, err + out
     assert err.count("gave no sign of life") == 1, err
     assert re.search(
         rf"WARNING: finetune: process {stopped.pid} on \S+ gave no sign of life for {LEASE:g} s "
-        "and was killed: the stage is computed again",
+        "and was killed; the stage is computed again",
         err,
     )
     assert not stopped.is_running()
