@@ -1,7 +1,6 @@
 """One attempt to compute a stage, from the start of its task to its end, however that comes."""
 
 import asyncio
-import logging
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,10 +9,8 @@ from typing import Any
 import ray
 
 from cluster.heartbeat import end
-from cluster.leases import TICKS, Lease
+from cluster.leases import TICKS, Holder, Lease
 from cluster.stage_errors import SilentError
-
-logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5.0
 """For a task to end by what it was told before it is told more forcefully."""
@@ -48,8 +45,7 @@ class Flight:
         while not await self._over(self._seconds / TICKS):
             holder = self.lease.tick()
             if holder:
-                with suppress(Exception):  # its node may be out of reach: it is lost all the same
-                    await asyncio.wait_for(_awaited(end(holder)), KILL_SECONDS)
+                await _kill(holder)
                 if await self._over(GRACE_SECONDS) and not self._ended.exception():
                     break  # it was stored at the last moment
                 ray.cancel(self.running, force=True)
@@ -66,8 +62,7 @@ class Flight:
             return
         ray.cancel(self.running, force=True)
         if self.lease.holder and not await self._over(GRACE_SECONDS):
-            with suppress(Exception):
-                await asyncio.wait_for(_awaited(end(self.lease.holder)), KILL_SECONDS)
+            await _kill(self.lease.holder)
         await self._over(GRACE_SECONDS)
 
     async def _over(self, seconds: float) -> bool:
@@ -75,5 +70,11 @@ class Flight:
         return bool((await asyncio.wait([self._ended], timeout=seconds))[0])
 
 
-async def _awaited(running: Any) -> Any:
-    return await running
+async def _kill(holder: Holder) -> None:
+    """End a process, if its node can be reached; whoever waits for it gives it up in any case."""
+    with suppress(Exception):
+        await asyncio.wait_for(_ended(end(holder)), KILL_SECONDS)
+
+
+async def _ended(running: Any) -> None:
+    await running
