@@ -44,14 +44,6 @@ CONFIG = with_values(
         "select.gap": 0.2,
     },
 )
-HARD = {
-    "adapter.features": 160,
-    "select.features": 50,
-    "select.per_class": 5,
-    "select.gap": 0.0,
-    "select.solver": "highs",
-    "select.time_limit": 600.0,
-}
 STORE = ("birds-smoke", "patch-descriptor")
 
 
@@ -246,25 +238,6 @@ def test_a_stage_is_stopped_once_nobody_waits_for_it_and_not_before(
     (report,) = ask(ledger, shared, request_for(shared))
     assert report.decision is Decision.COMPUTE
     assert [path.name for path in (tmp_path / "dense").glob("*/*")] == [report.key]
-
-
-def test_a_solve_that_nobody_waits_for_ends_at_once(
-    shared: SharedEmbeddings, tmp_path: Path
-) -> None:
-    """HiGHS computes in C++, in a thread of its own."""
-    store = ArtifactStore(tmp_path)
-    ledger = start_ledger(store, {"select": Resources(cpu=0.1, gurobi=2)})  # all tokens there are
-    hard = with_values(CONFIG, HARD)
-    ask(ledger, shared, request_for(shared, config=hard))
-    solve = request_for(shared, "select", hard)
-    ledger.obtain.remote(solve, shared)
-    begun("ray::select")
-    time.sleep(1)
-    assert running(ledger) == {"select": 1}, "the solve is too easy to be stopped in"
-    ray.get(ledger.leave.remote(solve), timeout=60)
-    until(lambda: ray.available_resources().get("gurobi", 0.0) == 2)
-    until(lambda: not processes("ray::select"))
-    assert store.manifest("select", solve.key) is None
 
 
 @pytest.mark.parametrize("library", [ctypes.CDLL, ctypes.PyDLL])
