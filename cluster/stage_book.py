@@ -23,7 +23,7 @@ class Failure(Enum):
     ERROR = "error"
     """The stage raised: the same inputs would raise again."""
     LOST = "lost"
-    """Its worker or node died, or an input was lost with one."""
+    """Its worker or node died or fell silent, or an input was lost with one."""
     MEMORY = "memory"
     """It was denied memory, of the machine or of a GPU; another may leave more."""
     STORAGE = "storage"

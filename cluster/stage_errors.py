@@ -9,7 +9,7 @@ EXCERPT = 12
 """Lines of a traceback that a row keeps, its last."""
 
 WORDS = {
-    Failure.LOST: "its worker or node died",
+    Failure.LOST: "its worker or node died or fell silent",
     Failure.MEMORY: "it ran out of memory",
 }
 DENIED = (MemoryError, gone.OutOfMemoryError, gone.ObjectStoreFullError, gone.OutOfDiskError)
@@ -32,6 +32,15 @@ class StageError(QpmStudyError):
         return StageError, (str(self), self.excerpt)
 
 
+class SilentError(Exception):
+    """The process of a stage is there, perhaps, but gave no sign of life for too long."""
+
+    def __init__(self, pid: int, host: str, seconds: float) -> None:
+        super().__init__(
+            f"process {pid} on {host} gave no sign of life for {seconds:g} s and was killed"
+        )
+
+
 class StorageError(OSError):
     """Files that a stage reads or writes failed: nothing is known against the stage itself."""
 
@@ -43,7 +52,7 @@ def failure(error: Exception) -> Failure:
         return Failure.MEMORY
     if isinstance(cause, OSError):
         return Failure.STORAGE
-    return Failure.LOST if isinstance(cause, gone.RayError) else Failure.ERROR
+    return Failure.LOST if isinstance(cause, gone.RayError | SilentError) else Failure.ERROR
 
 
 def told(error: Exception, stage: str, why: Failure) -> StageError | StorageError:

@@ -7,19 +7,21 @@ nothing more, and so makes sure that a stage wanted by many trials is computed o
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from cluster.flight import Flight
+from cluster.heartbeat import LedgerLine
+from cluster.leases import SECONDS, Holder
 from cluster.rung_desk import RungDesk
 from cluster.rungs import Report, Verdict
 from cluster.session import ray_options
 from cluster.shared_embeddings import SharedEmbeddings
 from cluster.stage_book import Decision, Failure, StageBook
-from cluster.stage_errors import StageError, failure, told
+from cluster.stage_errors import SilentError, StageError, failure, told
 from cluster.stage_source import StageReport, StageRequest
 from cluster.tokens import NO_TOKEN, tokens_for, tokens_in_cluster
 from qpmstudy.stage_graph import STAGES
@@ -29,8 +31,6 @@ from storage.study.spec import Resources
 WAITING_REQUESTS = 100_000  # more than any study has in flight
 PAUSE = {Failure.LOST: 1.0, Failure.MEMORY: 10.0, Failure.STORAGE: 5.0}
 """Seconds before another attempt: others may have to give memory back first."""
-GRACE_SECONDS = 5.0
-"""For a stage that nobody wants any more to end by itself; then its process is killed."""
 
 
 @ray.remote(max_retries=0)  # the ledger decides, by what went wrong
@@ -40,36 +40,37 @@ def compute_stage(
     artifacts: ArtifactStore,
     threads: int,
     withheld: Mapping[str, str],
-    ledger: Any,
+    line: LedgerLine,
 ) -> float:
     """Run one stage, commit its result and return the seconds it took.
 
     `withheld` says which solvers may not be used here, and why. Committing twice leaves one result.
     """
-    import torch
+    with line.beating():
+        import torch
 
-    from qpmstudy.pipeline import run_stage
+        from qpmstudy.pipeline import run_stage
 
-    torch.set_num_threads(threads)
-    inputs = {name: artifacts.read(name, key) for name, key in request.inputs.items()}
-    tokens = embeddings.get()
-    # Whoever a ledger or driver that died had set to it may have ended while this one waited.
-    stored = artifacts.manifest(request.stage, request.key)
-    if stored is not None:
-        return float(str(stored["seconds"]))
-    start = time.perf_counter()
-    output = run_stage(
-        request.stage,
-        request.config,
-        tokens,
-        inputs,
-        request.seed,
-        on_epoch=lambda record: ledger.note_epoch.remote(request.key, record),
-        withheld=withheld,
-    )
-    seconds = time.perf_counter() - start
-    artifacts.write(request.stage, request.key, output, seconds)
-    return seconds
+        torch.set_num_threads(threads)
+        inputs = {name: artifacts.read(name, key) for name, key in request.inputs.items()}
+        tokens = embeddings.get()
+        # Whoever a ledger or driver that died had set to it may have ended while this one waited.
+        stored = artifacts.manifest(request.stage, request.key)
+        if stored is not None:
+            return float(str(stored["seconds"]))
+        start = time.perf_counter()
+        output = run_stage(
+            request.stage,
+            request.config,
+            tokens,
+            inputs,
+            request.seed,
+            on_epoch=line.note_epoch,
+            withheld=withheld,
+        )
+        seconds = time.perf_counter() - start
+        artifacts.write(request.stage, request.key, output, seconds)
+        return seconds
 
 
 class StageLedger:
@@ -82,7 +83,10 @@ class StageLedger:
         self,
         artifacts_root: str,
         resources: dict[str, Resources],
+        lease: float = SECONDS,
     ) -> None:
+        """`lease` is how long a stage's process may give no sign of life (seconds)."""
+        self._lease = lease
         self._artifacts = ArtifactStore(Path(artifacts_root))
         self._resources = resources
         self._book = StageBook()
@@ -92,6 +96,8 @@ class StageLedger:
         self._done: dict[str, float] = {}  # seconds of every key known to be stored
         self._epochs: dict[str, list[dict[str, float]]] = {}
         self._seconds: dict[str, list[float]] = {stage: [] for stage in STAGES}
+        self._flights: dict[str, Flight] = {}  # by attempt
+        self._silences: list[str] = []  # what is told of processes that were killed
 
     async def obtain(self, request: StageRequest, embeddings: SharedEmbeddings) -> StageReport:
         """Return once the result of a stage is stored.
@@ -162,20 +168,27 @@ class StageLedger:
             StorageError: not the stage failed, but what its result is kept in.
         """
         while True:
-            running = self._submit(request, embeddings)
+            flight = Flight(lambda attempt: self._submit(request, embeddings, attempt), self._lease)
+            self._flights[flight.attempt] = flight
             try:
-                return float(await running)
+                return await flight.result()
             except asyncio.CancelledError:
-                await self._stop(running)
+                await self._stop(flight)
                 raise
             except Exception as error:
                 why = failure(error)
-                if not self._book.failed(request.key, why):
+                again = self._book.failed(request.key, why)
+                if isinstance(error, SilentError):
+                    what = "the stage is computed again" if again else "the stage is given up"
+                    self._silences.append(f"{request.stage}: {error}; {what}")
+                if not again:
                     raise told(error, request.stage, why) from None
+            finally:
+                del self._flights[flight.attempt]
             self._epochs.pop(request.key, None)
             await asyncio.sleep(PAUSE[why])
 
-    def _submit(self, request: StageRequest, embeddings: SharedEmbeddings) -> Any:
+    def _submit(self, request: StageRequest, embeddings: SharedEmbeddings, attempt: str) -> Any:
         resources = self._resources.get(request.stage, Resources())
         tokens = tokens_for(request.stage, request.config, resources)
         withheld = {}
@@ -192,16 +205,16 @@ class StageLedger:
             self._artifacts,
             max(1, int(resources.cpu)),
             withheld,
-            ray.get_runtime_context().current_actor,
+            LedgerLine(ray.get_runtime_context().current_actor, request.key, attempt, self._lease),
         )
 
-    async def _stop(self, running: Any) -> None:
-        """End a task nobody waits for: by an interrupt, which spares its worker, or by force."""
-        ray.cancel(running)
-        ended = asyncio.ensure_future(_ended(running))
-        if not (await asyncio.wait([ended], timeout=GRACE_SECONDS))[0]:
-            ray.cancel(running, force=True)
-            await ended
+    async def _stop(self, flight: Flight) -> None:
+        await flight.stop()
+
+    async def beat(self, attempt: str, holder: Holder) -> None:
+        """Note a sign of life of the process that computes a stage."""
+        if attempt in self._flights:  # else it is one that this ledger never started
+            self._flights[attempt].lease.beat(holder)
 
     async def note_epoch(self, key: str, record: dict[str, float]) -> None:
         """Keep the record of an epoch of a stage in flight."""
@@ -229,6 +242,7 @@ class StageLedger:
             "tally": {stage: self._book.tally(stage) for stage in STAGES},
             "running": {stage: count for stage, count in self._book.running.items() if count},
             "retries": dict(self._book.retries),
+            "silences": list(self._silences),
             "mean_seconds": {
                 stage: sum(seconds) / len(seconds)
                 for stage, seconds in self._seconds.items()
@@ -237,15 +251,14 @@ class StageLedger:
         }
 
 
-async def _ended(running: Any) -> None:
-    with suppress(Exception):  # whatever it ends by
-        await running
-
-
-def start_ledger(artifacts: ArtifactStore, resources: dict[str, Resources]) -> Any:
+def start_ledger(
+    artifacts: ArtifactStore, resources: dict[str, Resources], lease: float = SECONDS
+) -> Any:
     """Start the actor and return its handle; it holds no CPU.
 
-    Lost, it is started again and asked again: what it knew is in the artifact store.
+    A stage whose process gives no sign of life for `lease` seconds is computed by another.
+
+    Lost itself, it is started again and asked again: what it knew is in the artifact store.
     """
     actor = ray.remote(StageLedger).options(
         num_cpus=0,
@@ -253,4 +266,4 @@ def start_ledger(artifacts: ArtifactStore, resources: dict[str, Resources]) -> A
         max_restarts=-1,
         max_task_retries=-1,
     )
-    return actor.remote(str(artifacts.root.resolve()), resources)
+    return actor.remote(str(artifacts.root.resolve()), resources, lease)

@@ -12,6 +12,7 @@ from ray import tune
 from cluster.coordinator import TrialCoordinator
 from cluster.demand import Demand
 from cluster.driver import StudyDriver
+from cluster.leases import lease_seconds
 from cluster.pace import duration
 from cluster.reporter import tally_lines
 from cluster.room import cluster_with_room
@@ -51,18 +52,20 @@ def run_with_tune(
         verbose: let Ray and Tune speak.
 
     Raises:
-        ConfigError: a stage asks for resources that are not there, or a node differs from this
-            machine in code, libraries or what it sees of the storage root.
+        ConfigError: a stage asks for resources that are not there, a node differs from this
+            machine in code, libraries or what it sees of the storage root, or QPMSTUDY_LEASE is
+            no time.
         DataError: memory holds not even the windows to stream the stores.
     """
-    spec = driver.spec
+    spec, lease = driver.spec, lease_seconds()
     room = cluster_with_room(spec, stores, verbose, tokens)
     with room as reading, tempfile.TemporaryDirectory() as disposable:
         if joins_cluster():
-            check_nodes(root.path)
+            for line in check_nodes(root.path):
+                logger.warning(line)
         for line in reading.lines():
             driver.reporter.line(line)
-        watch = _Watch(driver, root)
+        watch = _Watch(driver, root, lease)
         check_tokens(spec, tokens_in_cluster())
         tuner = tune.Tuner(
             _trainable(driver, watch.source(reading, stores)),
@@ -105,7 +108,7 @@ def _trainable(driver: StudyDriver, source: LedgerSource) -> Any:
 class _Watch:
     """What the stage ledger knows, for the decision to start more and for the eyes of a person."""
 
-    def __init__(self, driver: StudyDriver, root: StorageRoot) -> None:
+    def __init__(self, driver: StudyDriver, root: StorageRoot, lease: float) -> None:
         """Raises ConfigError where a stage asks for what no node has."""
         spec = self._spec = driver.spec
         self._driver = driver
@@ -114,8 +117,9 @@ class _Watch:
         self._demand = Demand(fits, pools(resources), entry="dense")
         self._slots = fits["finetune"]
         self.most = min(self._demand.most, max(1, driver.jobs))
-        self._ledger = start_ledger(root.artifacts, dict(spec.stages))
+        self._ledger = start_ledger(root.artifacts, dict(spec.stages), lease)
         self._polled = self._rungs = 0.0
+        self._heard = 0  # of processes that fell silent
         self.snapshot: dict[str, Any] = {"tally": {}, "running": {}, "mean_seconds": {}}
 
     def source(self, reading: Reading, stores: Sequence[EmbeddingStore]) -> LedgerSource:
@@ -168,6 +172,10 @@ class _Watch:
         except ray.exceptions.RayError:  # the display must never be what ends a study
             return False
         self._polled = time.monotonic()
+        silences = self.snapshot["silences"]
+        heard, self._heard = self._heard, len(silences)  # fewer than before by a new ledger
+        for silence in silences[heard:]:
+            logger.warning(silence)
         return True
 
     def end(self) -> None:

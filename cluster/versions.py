@@ -19,6 +19,8 @@ from storage.provenance import PROJECT, source_hash, versions
 
 WAIT_SECONDS = 120.0  # a first task imports torch, perhaps from a slow file system
 SAME_CODE = "Install the same versions on every node: pip install -c constraints.txt -e ."
+SILENT = "gave no answer"
+ANSWERING = "See whether a node that gives no answer still runs, and take it out of the cluster."
 SAME_ROOT = "Put --root on a file system that every node mounts at the same path, writable."
 
 
@@ -56,34 +58,38 @@ def node_problems(driver: NodeReport, nodes: Sequence[NodeReport]) -> list[str]:
     return problems
 
 
-def check_nodes(root: Path) -> None:
+def check_nodes(root: Path) -> list[str]:
     """Ask every node of the cluster that this process has joined, and refuse one that differs.
 
     Args:
         root: the storage root; it must exist.
 
+    Returns:
+        A line for each node that went away before it could answer: no stage will run there.
+
     Raises:
-        ConfigError: nodes that differ, and in what.
+        ConfigError: nodes that differ, and in what, or that are there but give no answer.
     """
     root = root.resolve()
     probe = f".probe-{uuid.uuid4().hex}"
     write_bytes(root / probe, probe.encode())
     try:
-        nodes, problems = _ask(root, probe)
+        nodes, gone, problems = _ask(root, probe)
     finally:
         (root / probe).unlink(missing_ok=True)
     problems += node_problems(report(root), nodes)
     if problems:
         listing = "\n".join(f"  - {problem}" for problem in problems)
-        remedies = {SAME_ROOT if "storage root" in line else SAME_CODE for line in problems}
+        remedies = {_remedy(line) for line in problems}
         raise ConfigError(
             f"Not every node of the cluster computes as the driver does:\n{listing}\n"
             + " ".join(sorted(remedies))
         )
+    return [f"{node} went away before it said what it computes with" for node in gone]
 
 
-def _ask(root: Path, probe: str) -> tuple[list[NodeReport], list[str]]:
-    """Run `report` on each node; returns the reports, and why others gave none."""
+def _ask(root: Path, probe: str) -> tuple[list[NodeReport], list[str], list[str]]:
+    """Run `report` on each node; returns the reports, who went away, and why others gave none."""
     task = ray.remote(num_cpus=0, max_retries=0)(report)
     asked = {
         task.options(
@@ -92,19 +98,25 @@ def _ask(root: Path, probe: str) -> tuple[list[NodeReport], list[str]]:
         for node in ray.nodes()
         if node["Alive"]
     }
-    reports, problems = [], []
+    reports, gone, problems = [], [], []
     done, late = ray.wait(list(asked), num_returns=len(asked), timeout=WAIT_SECONDS)
-    problems += [f"{asked[one]}: gave no answer in {WAIT_SECONDS:.0f} s" for one in late]
+    problems += [f"{asked[one]}: {SILENT} in {WAIT_SECONDS:.0f} s" for one in late]
     for one in done:
         try:
             found: NodeReport = ray.get(one)
             reports.append(NodeReport(asked[one], found.versions, found.code, found.root))
         except (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError):
-            continue  # it was on its way out, or is gone already: no stage will run there
+            gone.append(asked[one])  # no stage will run there
         except Exception as error:  # whatever an import of other code may raise
             why = (str(error).strip().splitlines() or [type(error).__name__])[-1]
             problems.append(f"{asked[one]}: cannot run qpmstudy ({why})")
-    return reports, problems
+    return reports, gone, problems
+
+
+def _remedy(problem: str) -> str:
+    if SILENT in problem:
+        return ANSWERING
+    return SAME_ROOT if "storage root" in problem else SAME_CODE
 
 
 def _root_problem(root: Path, probe: str) -> str:

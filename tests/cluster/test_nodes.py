@@ -1,6 +1,8 @@
-"""The check of all nodes on a cluster of two, of which one has other packages."""
+"""The check of all nodes on a cluster of two: one has other packages, is silent, or vanishes."""
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,15 +12,23 @@ from ray.cluster_utils import Cluster
 
 from cluster.auth_token import ensure_token
 from cluster.versions import check_nodes
+from faults.three_raylets import IMPATIENT
 from qpmstudy.errors import ConfigError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 OTHER = "0.0.1"
+SLOW_WORKER = """\
+import sys, time
+if "default_worker.py" in " ".join(sys.orig_argv):
+    time.sleep(8)
+"""
 
 
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    for name, value in IMPATIENT.items():
+        monkeypatch.setenv(name, value)
     ensure_token()
     both = Cluster(initialize_head=True, head_node_args={"include_dashboard": False})
     try:
@@ -49,4 +59,27 @@ def test_a_node_with_another_version_is_named_and_alone_refused(
     assert "Install the same versions on every node" in str(refused.value)
     cluster.remove_node(node)
     check_nodes(root)
+    assert list(root.iterdir()) == []
+
+
+def test_a_node_that_is_silent_or_vanishes_while_it_is_asked_is_named(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "sitecustomize.py").write_text(SLOW_WORKER)
+    root = tmp_path / "runs"
+    root.mkdir()
+    path = os.pathsep.join(filter(None, (str(tmp_path / "slow"), os.environ.get("PYTHONPATH", ""))))
+    node = cluster.add_node(num_cpus=1, env_vars={"PYTHONPATH": path})
+    ray.init(address=cluster.address, log_to_driver=False)
+    monkeypatch.setattr("cluster.versions.WAIT_SECONDS", 3)  # its workers take longer to be there
+    with pytest.raises(ConfigError, match=r"gave no answer in 3 s\n.* take it out") as told:
+        check_nodes(root)
+    assert str(told.value).count("  - ") == 1
+    monkeypatch.setattr("cluster.versions.WAIT_SECONDS", 60)
+    raylet = node.all_processes["raylet"][0].process.pid
+    vanishing = threading.Timer(1, os.kill, (raylet, signal.SIGKILL))
+    vanishing.start()
+    (line,) = check_nodes(root)
+    assert line.endswith(" went away before it said what it computes with")
     assert list(root.iterdir()) == []

@@ -7,7 +7,7 @@ import ray.exceptions as gone
 import torch
 
 from cluster.stage_book import Failure
-from cluster.stage_errors import StageError, StorageError, failure, told
+from cluster.stage_errors import SilentError, StageError, StorageError, failure, told
 from qpmstudy.errors import NonFiniteError
 
 TRACE = "Traceback (most recent call last):\n  File x\n" + "\n".join(f"line {n}" for n in range(30))
@@ -31,6 +31,7 @@ def raised(cause: Exception) -> Exception:
         (raised(gone.OutOfDiskError("full, and nowhere to move objects to")), Failure.MEMORY),
         (gone.WorkerCrashedError(), Failure.LOST),
         (gone.NodeDiedError("node"), Failure.LOST),
+        (SilentError(7, "host", 120.0), Failure.LOST),
         (gone.ObjectLostError("ab" * 14, None, ""), Failure.LOST),
         (raised(gone.ObjectLostError("ab" * 14, None, "")), Failure.LOST),
         (raised(OSError(28, "No space left on device", "/runs/x")), Failure.STORAGE),
@@ -61,6 +62,11 @@ def test_what_was_given_up_says_how_often_it_was_tried_and_what_to_do() -> None:
     lost = told(gone.WorkerCrashedError(), "finetune", Failure.LOST)
     for word in ("'finetune'", "4 attempts", "worker or node died", "--retry-failed"):
         assert word in str(lost)
+
+
+def test_who_fell_silent_is_named_with_where_and_how_long() -> None:
+    silent = told(SilentError(7, "host", 120.0), "select", Failure.LOST)
+    assert "process 7 on host gave no sign of life for 120 s and was killed" in str(silent)
 
 
 def test_a_full_disk_is_not_held_against_the_stage() -> None:

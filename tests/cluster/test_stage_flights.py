@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cluster.flight import Flight
 from cluster.shared_embeddings import SharedEmbeddings
 from cluster.stage_book import Decision
 from cluster.stage_errors import StageError
@@ -30,12 +31,12 @@ class Inline(StageLedger):
         super().__init__(str(root), {})
         self.begun: list[asyncio.Future[float]] = []
 
-    def _submit(self, request: StageRequest, embeddings: SharedEmbeddings) -> Any:
+    def _submit(self, request: StageRequest, embeddings: SharedEmbeddings, attempt: str) -> Any:
         self.begun.append(asyncio.get_running_loop().create_future())
         return self.begun[-1]
 
-    async def _stop(self, running: Any) -> None:
-        running.cancel()
+    async def _stop(self, flight: Flight) -> None:
+        flight.running.cancel()
 
     def ask(self, key: str = "a") -> "asyncio.Task[StageReport]":
         return asyncio.create_task(self.obtain(request(key), NOTHING))

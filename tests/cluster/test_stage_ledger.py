@@ -1,9 +1,12 @@
 """The stage ledger on a real local cluster: single flight, failures, damaged results."""
 
+import asyncio
+import ctypes
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +15,16 @@ import psutil
 import pytest
 import ray
 
+from cluster.flight import Flight
+from cluster.heartbeat import LedgerLine
+from cluster.leases import Holder
 from cluster.session import ray_session
 from cluster.shared_embeddings import SharedEmbeddings, share
 from cluster.stage_book import Decision
 from cluster.stage_ledger import compute_stage, start_ledger
 from cluster.stage_source import StageReport, StageRequest
 from qpmstudy.config import PipelineConfig, with_values
+from qpmstudy.files import write_bytes
 from qpmstudy.stage_graph import stage_keys
 from storage.artifacts import ArtifactStore
 from storage.study.spec import Resources
@@ -106,10 +113,7 @@ def test_whoever_asked_first_may_die_and_the_stage_is_there_for_the_next(
     request = request_for(shared, config=with_values(CONFIG, {"dense.epochs": 20}))
     first = ray.remote(Asker).options(num_cpus=0).remote()
     asked = first.ask.remote(ledger, request, shared)
-    deadline = time.monotonic() + 60
-    while not ray.get(ledger.snapshot.remote(), timeout=60)["running"]:
-        assert time.monotonic() < deadline, "the stage was never asked for"
-        time.sleep(0.02)
+    until(lambda: running(ledger))
     second = ledger.obtain.remote(request, shared)
     ray.kill(first)
     with pytest.raises(ray.exceptions.ActorDiedError, match="killed"):
@@ -125,7 +129,8 @@ def test_a_task_finds_what_was_stored_while_it_waited(
     store, request = ArtifactStore(tmp_path), request_for(shared)
     ask(start_ledger(store, {}), shared, request)
     before = (store.path("dense", request.key) / "manifest.json").stat()
-    seconds = ray.get(compute_stage.remote(request, shared, store, 1, {}, None), timeout=60)
+    line = LedgerLine(start_ledger(store, {}), request.key, "an attempt of another", 120.0)
+    seconds = ray.get(compute_stage.remote(request, shared, store, 1, {}, line), timeout=60)
     assert seconds == store.manifest("dense", request.key)["seconds"]
     assert (store.path("dense", request.key) / "manifest.json").stat() == before
 
@@ -203,18 +208,11 @@ def test_a_worker_killed_in_the_middle_of_a_solve_gives_its_token_back(
     ask(ledger, shared, request_for(shared))
     requests = selections(shared, 3, gap=0.0, time_limit=3.0)
     answers = [ledger.obtain.remote(request, shared) for request in requests]
-    deadline = time.monotonic() + 60
-    while not (solving := processes("ray::select")):
-        assert time.monotonic() < deadline, "no selection began"
-        time.sleep(0.05)
-    os.kill(solving[0], signal.SIGKILL)
+    os.kill(begun("ray::select")[0], signal.SIGKILL)
     reports = ray.get(answers, timeout=120)
     assert len(reports) == 3
     assert all(store.manifest("select", request.key) for request in requests)
-    deadline = time.monotonic() + 30
-    while ray.available_resources().get("gurobi", 0.0) < 2:
-        assert time.monotonic() < deadline, "a token was lost"
-        time.sleep(0.1)
+    until(lambda: ray.available_resources().get("gurobi", 0.0) == 2)
 
 
 def running(ledger: Any) -> dict[str, int]:
@@ -229,10 +227,7 @@ def test_a_stage_is_stopped_once_nobody_waits_for_it_and_not_before(
     long = request_for(shared, config=with_values(CONFIG, {"dense.epochs": 10_000}))
     first, second = (replace(long, trial=trial) for trial in (1, 2))
     answers = [ledger.obtain.remote(request, shared) for request in (first, second)]
-    deadline = time.monotonic() + 60
-    while not ray.get(ledger.epochs.remote(long.key, 0), timeout=60):
-        assert time.monotonic() < deadline, "no epoch ended"
-        time.sleep(0.05)
+    until(lambda: ray.get(ledger.epochs.remote(long.key, 0), timeout=60))
     ray.get(ledger.leave.remote(first), timeout=60)
     assert running(ledger) == {"dense": 1}
     ray.get(ledger.leave.remote(second), timeout=60)
@@ -246,7 +241,56 @@ def test_a_stage_is_stopped_once_nobody_waits_for_it_and_not_before(
     assert [path.name for path in (tmp_path / "dense").glob("*/*")] == [report.key]
 
 
+@pytest.mark.parametrize("library", [ctypes.CDLL, ctypes.PyDLL])
+def test_a_call_into_c_that_no_interrupt_reaches_is_ended_in_bounded_time(
+    shared: SharedEmbeddings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    library: type[ctypes.CDLL],
+) -> None:
+    """The second one holds Python's global lock all the while: nor does force reach its process."""
+    monkeypatch.setattr("cluster.flight.GRACE_SECONDS", 0.5)
+    note = tmp_path / "pid"
+
+    @ray.remote(max_retries=0, num_cpus=2)  # all there are
+    def asleep() -> float:
+        write_bytes(note, str(os.getpid()).encode())
+        while True:
+            library(None).sleep(600)
+
+    async def scene() -> None:
+        flight = Flight(lambda _: asleep.remote(), 120.0)
+        while not note.exists():
+            await asyncio.sleep(0.02)
+        here = ray.get_runtime_context().get_node_id()
+        flight.lease.beat(Holder(here, "here", int(note.read_text())))
+        await flight.stop()
+        with pytest.raises(ray.exceptions.TaskCancelledError, match=r"^$"):  # Ray says no more
+            await flight.result()
+
+    asyncio.run(scene())
+    assert not psutil.pid_exists(int(note.read_text()))
+    until(lambda: ray.available_resources().get("CPU") == 2)
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "what is waited for never came"
+        time.sleep(0.05)
+
+
+def begun(name: str) -> list[int]:
+    """Return the processes of a name once there are some."""
+    until(lambda: processes(name))
+    return processes(name)
+
+
 def processes(name: str) -> list[int]:
-    """Return the processes whose command line begins with `name`."""
-    found = psutil.process_iter(["cmdline"])
-    return [p.pid for p in found if " ".join(p.info["cmdline"] or []).startswith(name)]
+    """Return the processes below this one whose command line begins with `name`."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            if " ".join(process.cmdline()).startswith(name):
+                found.append(process.pid)
+    return found
