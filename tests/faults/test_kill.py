@@ -1,7 +1,6 @@
 """Killing the driver, a stage's worker and a trial's coordinator: nothing is lost or done twice."""
 
 import json
-import os
 import re
 import shutil
 import signal
