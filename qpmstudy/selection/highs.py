@@ -1,5 +1,7 @@
 """HiGHS as a selection solver (optional package highspy): the open reference for the bounds."""
 
+import atexit
+import time
 from collections.abc import Callable
 from threading import Event, Thread
 
@@ -17,6 +19,22 @@ from qpmstudy.selection.problem import SelectionProblem
 _PATIENCE = 1.0
 """Seconds that HiGHS has to stop after Ctrl-C or its time: inside one linear programme it does
 not, and is left behind."""
+_PARTING = 8.0
+"""Seconds that the end of the interpreter waits for what was left behind."""
+_left_behind: set[Event] = set()
+"""Of each solve that was, what is set when it ends."""
+
+
+@atexit.register
+def _await_left_behind() -> None:
+    """Let solves end, which they do after the linear programme they are in.
+
+    One that comes back to an interpreter which is on its way out is unwound by force, and C++ then
+    aborts the whole process.
+    """
+    deadline = time.monotonic() + _PARTING
+    for done in tuple(_left_behind):
+        done.wait(max(0.0, deadline - time.monotonic()))
 
 
 class HighsSolver:
@@ -81,10 +99,10 @@ class _Round:
             # Not Thread.join: interrupted, it takes a thread that runs for one that has ended.
             while not self._done.wait(0.1):
                 if self._run.left < -_PATIENCE:
-                    self._stop.set()
+                    self._leave()
                     return self._start
         except BaseException:
-            self._stop.set()
+            self._leave()
             self._done.wait(_PATIENCE)
             raise
         if self._error is not None:
@@ -98,6 +116,13 @@ class _Round:
             self._error = error
         finally:
             self._done.set()
+            _left_behind.discard(self._done)
+
+    def _leave(self) -> None:
+        """Tell the solve to end, without waiting for it."""
+        self._stop.set()
+        if not self._done.is_set():
+            _left_behind.add(self._done)
 
     def _guarded(
         self, report: Callable[[highspy.cb.HighsCallbackOutput], None]

@@ -227,7 +227,31 @@ def test_ctrl_c_ends_every_solver_within_seconds():
             lines = iter(child.stdout.readline, "")
             assert "interrupted\n" in lines  # Gurobi says something of its own before
             assert time.perf_counter() - begin < 5.0
-        assert child.wait(10) == 0
+        assert child.wait(20) == 0
     finally:
         child.kill()
         child.wait()
+
+
+LEFT_BEHIND = """
+import os, signal, sys, threading
+sys.path.insert(0, sys.argv[1])
+from selection_problems import hard_problem
+from qpmstudy.selection import highs, solve
+highs._PATIENCE = 0.0  # whatever it is in the middle of is left behind
+threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    solve(hard_problem(), "highs", gap=0.0, time_limit=60.0)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.slow
+def test_a_solve_that_is_left_behind_does_not_abort_the_process():
+    needs("highs")
+    directory = str(Path(__file__).parent)
+    ended = subprocess.run(
+        [sys.executable, "-c", LEFT_BEHIND, directory], capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stderr) == (130, "")
