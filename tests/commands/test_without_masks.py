@@ -63,7 +63,8 @@ def test_from_images_to_an_explained_prediction(photos: Path, tmp_path: Path) ->
         assert result.code == 0, result.err + result.out
         return result.out
 
-    done("study", "launch", bare_study(tmp_path, "bare", UNMASKED), "--root", root)
+    told = done("study", "launch", bare_study(tmp_path, "bare", UNMASKED), "--root", root)
+    assert "plausibility" not in told  # no column of dashes
     for command in ("pareto", "report", "table", "show", "status"):
         done("study", command, "bare", "--root", root)
     page = (root / "bare/report.html").read_text(encoding="utf-8")
