@@ -23,6 +23,7 @@ from storage.driver_lock import driver_lock
 from storage.embeddings import EmbeddingStore
 from storage.ensure import ensure_store
 from storage.layout import StorageRoot, StudyFolder
+from storage.object_masks import check_masks
 from storage.study import StudySpec
 from storage.study.extension import changes, other_changes
 from storage.summary import Configuration, summarise
@@ -61,7 +62,8 @@ def launch(
 
     Raises:
         ConfigError: the study was launched before with other content, another driver runs it,
-            or a stage asks for resources that are not there.
+            a stage asks for resources that are not there, or the study asks for what needs
+            object masks of a dataset that has none.
         DataError: a study to start from is unknown; embeddings are missing or another dataset's,
             or memory holds not even the windows to stream them.
     """
@@ -74,6 +76,7 @@ def launch(
         if not joins_cluster():
             check_tokens(spec, tokens)
         stores = [ensure_store(root, *names, reporter.phase) for names in spec.stores()]
+        check_masks(spec, stores)
         write_json(folder.spec, spec.canonical())
         ledger = TrialLedger(folder.ledger, spec, known)
         spending = Spending(budget, time.monotonic())
@@ -127,8 +130,9 @@ def _check_spec(spec: StudySpec, folder: StudyFolder, extend: bool) -> None:
         listing = "\n".join(f"  - {line}" for line in changed)
         raise ConfigError(
             f"The study {spec.name!r} was launched before with other content:\n{listing}\n"
-            "Give the new question a new name; or, to run more trials, seeds or values of a grid "
-            "of the same one, change only those and add --extend."
+            "Give the new question a new name: stored stages are reused, so what has run costs "
+            "next to nothing. Or, to run more trials, seeds or values of a grid of the same one, "
+            "change only those and add --extend."
         )
 
 

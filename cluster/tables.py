@@ -32,7 +32,12 @@ def front_table(
         table.add_column(name, no_wrap=True)
     for name in short_names([parameter.name for parameter in spec.parameters]):
         table.add_column(name)
-    shown = [name for name in CONTEXT if name not in spec.objectives]
+    known = {name for configuration in configurations for name in configuration.estimates}
+    shown = [
+        name
+        for name in CONTEXT
+        if name not in spec.objectives and (name in known or not configurations)
+    ]
     for name in (*spec.objectives, *shown):
         table.add_column(name.replace("_", "\n"), justify="right")
     first, way = next(iter(spec.objectives.items()))

@@ -21,6 +21,9 @@ CERTIFICATE = ("objective", "bound", "gap", "status", "solver", "seconds", "fall
 COUNTS = (*COMPACTNESS, "seconds_per_epoch", "dead_features", "empty_maps")
 """What columns that are no fractions are called, behind the name of a split or phase."""
 
+MASKED = ("plausibility", "plausibility_shifted", "empty_maps")
+"""What columns are called that only a dataset with object masks has values in."""
+
 MEANINGS = {
     "accuracy": "Share of images whose class is predicted [fraction].",
     "plausibility": "Share of a decision's evidence that lies on the object [fraction].",
@@ -54,3 +57,8 @@ MEANINGS = {
 def is_fraction(metric: str) -> bool:
     """Return whether a metric lies between 0 and 1 and is shown in percent."""
     return not metric.endswith(COUNTS)
+
+
+def needs_masks(metric: str) -> bool:
+    """Return whether a metric is measured with object masks alone."""
+    return metric.endswith(MASKED)

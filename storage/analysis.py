@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from qpmstudy.columns import is_fraction
+from qpmstudy.columns import is_fraction, needs_masks
 from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.pareto import Constraint, FrontAnalysis, SeedTable, analyse, parse_constraint
 from qpmstudy.registry import did_you_mean
 from storage.comparable import check_comparable
 from storage.layout import StorageRoot
+from storage.object_masks import without_masks
 from storage.results import Row, by_trial, metric_names
 from storage.spec_file import stored_spec
 from storage.study import StudySpec
@@ -131,8 +132,8 @@ def pareto_result(
         constraints: each as a person writes it: "accuracy >= 0.85".
 
     Raises:
-        ConfigError: the studies cannot be compared, there is no such metric, or a constraint is
-            none.
+        ConfigError: the studies cannot be compared, there is no such metric or no value of it, or
+            a constraint is none.
         DataError: no run is complete yet.
     """
     members = [member for study in studies for member in _members(study)]
@@ -140,12 +141,14 @@ def pareto_result(
     if not complete:
         names = ", ".join(study.spec.name for study in studies)
         raise DataError(f"No run of {names} is complete yet: see study status, or launch it.")
-    known = _known_metrics(complete)
+    named = _metrics(complete)
+    known = [name for name in named if any(row.get(name) is not None for row in complete)]
     parsed = tuple(
-        parse_constraint(text, known, filter(is_fraction, known)) for text in constraints
+        parse_constraint(text, named, filter(is_fraction, named)) for text in constraints
     )
-    wanted = _objectives(studies, objectives, known)
+    wanted = _objectives(studies, objectives, named)
     used = [*wanted, *(constraint.metric for constraint in parsed)]
+    _check_measured(used, known, [study.spec.name for study in studies])
     notes = check_comparable([(study.spec, study.rows) for study in studies], used)
     table = _table(members, known)
     finished = [index for index, member in enumerate(members) if member.eligible]
@@ -169,9 +172,16 @@ def _members(study: StudyResults) -> list[Member]:
     return found
 
 
-def _known_metrics(rows: Sequence[Row]) -> list[str]:
-    names = dict.fromkeys(name for row in rows for name in metric_names(row))
-    return [name for name in names if any(row.get(name) is not None for row in rows)]
+def _metrics(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in metric_names(row)))
+
+
+def _check_measured(used: Sequence[str], known: Sequence[str], studies: Sequence[str]) -> None:
+    """Refuse metrics that no run has a value of."""
+    for name in used:
+        if name not in known:
+            remedy = without_masks(studies) if needs_masks(name) else "choose another metric."
+            raise ConfigError(f"No run of {', '.join(studies)} has a value of {name!r}: {remedy}")
 
 
 def _objectives(

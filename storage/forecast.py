@@ -18,6 +18,7 @@ from storage.embeddings import EmbeddingStore, open_store
 from storage.history import BASES, History, read_history, sections
 from storage.layout import StorageRoot
 from storage.memory import RESERVE, allowed_memory, available_memory, needed
+from storage.object_masks import check_masks
 from storage.reading import plan_reading
 from storage.results import Row, by_trial
 from storage.study import Parameter, StudySpec, grid
@@ -96,11 +97,13 @@ def forecast(spec: StudySpec, root: StorageRoot) -> Forecast:
     That a result is stored is told by its manifest alone: a damaged one is found by the launch.
 
     Raises:
+        ConfigError: the study asks for what needs object masks of a dataset that has none.
         DataError: a row under the root is damaged.
         StoreError: the URL of the embeddings cannot be reached.
     """
     rows = root.study(spec.name).results.rows()
     found = {names: _open(root, *names) for names in spec.stores()}
+    check_masks(spec, [store for store in found.values() if isinstance(store, EmbeddingStore)])
     history, artifacts = read_history(root), root.artifacts
     marks = {
         names: store.fingerprint if isinstance(store, EmbeddingStore) else f"missing {names}"

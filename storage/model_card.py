@@ -124,14 +124,18 @@ def _use(record: Mapping[str, Any]) -> list[str]:
 
 
 def _limits(record: Mapping[str, Any]) -> list[str]:
-    masks = any(values["plausibility"] is not None for values in record["metrics"].values())
+    masked = any(
+        values["plausibility"] is not None
+        for split, values in record["metrics"].items()
+        if split != "train"  # whose figures have names of their own
+    )
     lines = [
         f"- It knows {len(record['class_names'])} classes and nothing else: whatever a picture "
         "shows, it names one of them, and its probabilities are not calibrated.",
         "- An overlay shows where a feature fires. What the feature means is for people to find "
         "out, on more than one picture.",
         "- It sees the centred square of a picture alone.",
-        "" if masks else "- Without object masks nobody measured whether it looks at the object.",
+        "" if masked else "- Without object masks nobody measured whether it looks at the object.",
         "- Nobody examined it for decisions about people: do not make any with it.",
     ]
     return ["\n".join(line for line in lines if line)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qpmstudy.columns import needs_masks
 from qpmstudy.datasets.base import SPLITS
 from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.pareto import knee_point
@@ -37,7 +38,7 @@ def picked(rows: Sequence[Row], spec: StudySpec, picks: Sequence[str]) -> list[P
 
     Raises:
         ConfigError: a pick means nothing here, or would choose by held-out images.
-        DataError: no configuration has all its seeds yet.
+        DataError: no configuration has all its seeds yet, or none a value of every objective.
     """
     found: dict[int, Pick] = {}
     for pick in picks:
@@ -56,6 +57,8 @@ def _meant(rows: Sequence[Row], spec: StudySpec, pick: str) -> list[Pick]:
             f"The study {spec.name!r} has no configuration with all {spec.seeds} seeds complete "
             f"yet. See: python cli.py study status {spec.name}"
         )
+    if pick in ("front", "knee") and not any(c.on_front for c in configurations):
+        raise DataError(_empty_front(configurations, spec))
     if pick == "front":
         why = f"on the front of {' and '.join(spec.objectives)}"
         return [Pick(c.trial, metric, direction, why) for c in configurations if c.on_front]
@@ -68,6 +71,21 @@ def _meant(rows: Sequence[Row], spec: StudySpec, pick: str) -> list[Pick]:
 
 def _finished(configuration: Configuration, spec: StudySpec) -> bool:
     return configuration.complete >= spec.seeds.min and not configuration.failed
+
+
+def _empty_front(configurations: Sequence[Configuration], spec: StudySpec) -> str:
+    """Return why there is no front, and what else to export."""
+    lacking = [
+        name
+        for name in spec.objectives
+        if all(math.isnan(c.estimates[name].mean) for c in configurations)
+    ]
+    masks = " It needs object masks, and the dataset has none." * any(map(needs_masks, lacking))
+    return (
+        f"The front of {spec.name!r} is empty: no configuration has a value of "
+        f"{' or '.join(lacking) or 'every objective'} in all its runs.{masks} Choose by what was "
+        "measured: --pick best:accuracy, or the number of a trial."
+    )
 
 
 def _knee(configurations: Sequence[Configuration], spec: StudySpec) -> int:
@@ -90,9 +108,10 @@ def _best(configurations: Sequence[Configuration], spec: StudySpec, wanted: str)
     direction = direction or spec.objectives.get(metric, "max")
     known = sorted(configurations[0].estimates)
     if metric not in known:
+        masks = " without object masks" if needs_masks(metric) else ""
         raise ConfigError(
-            f"--pick best:{metric}: the study {spec.name!r} has no metric {metric!r}; it has "
-            f"{', '.join(known)}."
+            f"--pick best:{metric}: the study {spec.name!r} has no metric {metric!r}{masks}; it "
+            f"has {', '.join(known)}."
         )
     if direction not in ("max", "min"):
         raise ConfigError(f"--pick best:{metric}: the direction is max or min, not {direction!r}.")

@@ -18,6 +18,7 @@ from storage.groups import open_group
 from storage.layout import StorageRoot
 from storage.loading import default_workers, find_broken
 from storage.new_store import BATCH, fingerprint
+from storage.object_masks import UNMASKED
 from storage.places import Place, remove
 from storage.progress import PhaseProgress
 from storage.shards import Fill, fill_here
@@ -137,7 +138,10 @@ def summary(store: EmbeddingStore) -> list[str]:
     broken: dict[str, str] = store.attributes.get("left_out", {})
     lines = [f"left out {len(broken)} broken images:", broken_lines(broken)] if broken else []
     if not store.attributes["has_masks"]:
-        lines.append("no object masks (segmentations/): Plausibility will not be measured")
+        lines.append(
+            "no object masks (segmentations/): Plausibility will not be measured; write into "
+            f"study files: {UNMASKED}"
+        )
     return [*lines, f"{store.path}: complete, fingerprint {store.fingerprint[:16]}"]
 
 

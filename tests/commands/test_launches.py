@@ -46,7 +46,7 @@ def test_more_seeds_extend_a_finished_study(finished: Finished, tmp_path: Path) 
     shutil.copytree(finished.root, root)
     before = {path: path.read_bytes() for path in (root / "smoke" / "results").iterdir()}
     more = smoke_study(tmp_path, epochs=4, seeds=3)
-    refused(here("study", "launch", more, "--root", root), 2, "seeds: 2 before, 3 now")
+    refused(here("study", "launch", more, "--root", root), 2, "seeds: 2 before, 3 now", "reused")
     extended = here("study", "launch", more, "--root", root, "--extend")
     assert extended.code == 0, extended.err
     assert all(path.read_bytes() == content for path, content in before.items())

@@ -114,6 +114,19 @@ def test_nothing_is_picked_before_all_seeds_are_there() -> None:
     assert trials(CURVED[:1], "0") == [0]
 
 
+@pytest.mark.parametrize("pick", ["front", "knee"])
+def test_an_empty_front_says_what_it_lacks(pick: str) -> None:
+    unmasked = [row | {"plausibility": None} for row in CURVED]
+    with pytest.raises(DataError, match=r"empty: .* value of plausibility .* object masks.*best:"):
+        picked(unmasked, SPEC, [pick])
+    assert trials(unmasked, "best:accuracy") == [0]
+    nowhere_both = [row | {"sid" if row["trial"] else "accuracy": None} for row in CURVED]
+    spec = parse_study(SPEC.canonical() | {"objectives": {"accuracy": "max", "sid": "max"}}, "x")
+    rows = [{"sid": 0.5} | row for row in nowhere_both]
+    with pytest.raises(DataError, match="value of every objective in all its runs"):
+        picked(rows, spec, [pick])
+
+
 def test_through_the_command_line(own_copy: Any, tmp_path: Path) -> None:
     """The best seed of a metric's pick is the best in that metric."""
     table = own_copy.root.study("tiny").results

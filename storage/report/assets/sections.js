@@ -5,7 +5,7 @@ function drawHead() {
   const goals = Object.entries(study.objectives).map(([name, way]) => `${way} ${words(name)}`).join(", ");
   byId("head").append(
     el("h1", {}, study.name),
-    study.description ? el("p", { class: "lead" }, study.description) : null,
+    ...(study.description ? [el("p", { class: "lead" }, study.description)] : []),
     el("p", {}, `${goals} on the ${study.split} split; ${study.configurations} configurations x `,
       `${study.seeds} seeds by ${study.sampler}; ${study.stores.join(", ")}`,
       study.finished ? `; last result ${study.finished}` : ""),

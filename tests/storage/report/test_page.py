@@ -110,6 +110,18 @@ def test_nothing_keeps_a_screen_reader_out(opened: Any, width: int, scheme: str)
     assert violations(page.tab) == []
 
 
+def test_a_study_without_description_has_none(
+    opened: Any, content: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "plain.html"
+    path.write_text(report_page(content | {"study": content["study"] | {"description": ""}}))
+    page = opened()
+    page.tab.goto(path.as_uri())
+    name, *_ = page.tab.locator("#head").inner_text().splitlines()
+    assert name == content["study"]["name"]
+    assert "null" not in page.tab.locator("#head").inner_text()
+
+
 def test_no_name_runs(opened: Any) -> None:
     page = opened()
     assert page.tab.locator(".lead").inner_text() == EVIL
