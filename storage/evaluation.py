@@ -10,7 +10,7 @@ import torch
 from qpmstudy.measuring import Measured, SplitMeter, training_metrics
 from qpmstudy.stages.base import device
 from storage.layout import StorageRoot
-from storage.model_images import ModelImages, folder_images, stored_images
+from storage.model_images import ALL, ModelImages, folder_images, stored_images
 from storage.progress import PhaseProgress
 from storage.token_streams import TokenBatch
 
@@ -21,7 +21,7 @@ class Evaluation:
 
     Attributes:
         model: folder of the model.
-        dataset: name of the dataset.
+        dataset: name of the dataset, or the folder that was given instead.
         split: which of its images: a split of the dataset, "validation" (the part of the training
             split that the model's study held out), "train" (what it trained on) or "all".
         images: how many they are.
@@ -60,7 +60,7 @@ def evaluate_images(
     data: Path,
     progress: PhaseProgress,
     dataset: str | None = None,
-    split: str = "test",
+    split: str = ALL,
     **how: Any,
 ) -> Evaluation:
     """Measure an exported model on images in the folder `data`; nothing is stored.

@@ -3,6 +3,7 @@
 from typing import Any
 
 from storage.evaluation import Evaluation
+from storage.model_images import ALL, images_in_words
 from storage.prepare import broken_lines
 
 
@@ -25,7 +26,7 @@ def evaluation_text(found: Evaluation) -> str:
     """Return an evaluation in a few lines: what was measured on, then a metric a line."""
     width = max(map(len, found.metrics))
     lines = [
-        f"{found.model} on {found.split} of {found.dataset}: {found.images} images",
+        f"{found.model} on {images_in_words(found.images, found.dataset, found.split)}",
         f"  {found.source}",
     ]
     for name, value in found.metrics.items():
@@ -37,9 +38,13 @@ def evaluation_text(found: Evaluation) -> str:
         lines.append("  -: not defined here; Plausibility needs object masks (segmentations/)")
     if found.chosen_on:
         lines.append("  The configuration was chosen on these images: the figures are optimistic.")
+    if found.split == ALL:
+        lines.append(
+            "  All of them count: any that the model learned from flatter it (--split test)."
+        )
     if found.left_out:
         lines += [
-            f"left out {len(found.left_out)} broken images:",
+            f"left out {len(found.left_out)} broken image{'' if len(found.left_out) == 1 else 's'}:",
             broken_lines(found.left_out),
         ]
     return "\n".join(lines)

@@ -11,9 +11,12 @@ from cluster.commands.options import (
     FILE,
     FOLDER,
     Decorator,
+    chosen_split,
     console,
     dataset_option,
     several,
+    skip_broken_option,
+    split_option,
     storage_options,
     storage_root,
     told,
@@ -51,11 +54,11 @@ def _image_options(count: int, most: int) -> Decorator:
     return several(
         click.option("--count", type=click.IntRange(1, most), default=count, show_default=True,
                      help="Images of each kind: of a class, mistakes."),
-        click.option("--split", default="test", show_default=True,
-                     help="Where to look for them: test, another split, or all."),
+        split_option,
         dataset_option,
         click.option("--data", type=FOLDER, help="Take the images in this folder, not a store's."),
         click.option("--weights", type=FILE, help="With --data: checkpoint of the backbone."),
+        skip_broken_option,
         storage_options,
         _out_option,
     )  # fmt: skip
@@ -149,21 +152,26 @@ def _images(
     root: Path,
     embeddings: str | None,
     dataset: str | None,
-    split: str,
+    split: str | None,
     data: Path | None,
     weights: Path | None,
+    skip_broken: bool,
 ) -> ModelImages:
     from cluster.reporter import Reporter
     from qpmstudy.errors import ConfigError, DataError
     from storage.model_images import folder_images, stored_images
 
+    which = chosen_split(split, data)
     if data is not None:
-        phase = Reporter(console(stderr=True)).phase
-        return folder_images(model, data, phase, dataset, split, weights)
-    if weights is not None:
-        raise ConfigError("--weights is about images: give --data FOLDER, too.")
+        phase = Reporter(console(stderr=True), beginnings=False).phase
+        return folder_images(
+            model, data, phase, dataset, which, weights, skip_broken=skip_broken
+        )
+    if weights is not None or skip_broken:
+        given = "--skip-broken" if weights is None else "--weights"
+        raise ConfigError(f"{given} is about images: give --data FOLDER, too.")
     try:
-        return stored_images(model, storage_root(root, embeddings), dataset, split)
+        return stored_images(model, storage_root(root, embeddings), dataset, which)
     except DataError as error:
         raise DataError(
             f"{error}\nOr take the images of a folder, without stored embeddings: --data FOLDER."
