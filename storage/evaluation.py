@@ -1,12 +1,13 @@
 """An exported model on the images of a split, by the meter that the evaluate stage uses."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from qpmstudy.confusions import Confusion, confusions
 from qpmstudy.measuring import Measured, SplitMeter, training_metrics
 from qpmstudy.stages.base import device
 from storage.layout import StorageRoot
@@ -30,6 +31,8 @@ class Evaluation:
         sid_k: of SID@k.
         chosen_on: whether the model's configuration was chosen by these very images.
         left_out: {id: reason} of broken images.
+        confused: which classes are taken for which others, the most frequent first.
+        class_names: of the model.
     """
 
     model: Path
@@ -41,6 +44,8 @@ class Evaluation:
     sid_k: int
     chosen_on: bool
     left_out: Mapping[str, str] = field(default_factory=dict)
+    confused: Sequence[Confusion] = ()
+    class_names: Sequence[str] = ()
 
 
 def evaluate_stored(
@@ -124,4 +129,6 @@ def _evaluation(images: ModelImages) -> Evaluation:
         sid_k=images.model.record["sid_k"],
         chosen_on=images.chosen_on,
         left_out=images.left_out,
+        confused=confusions(images.labels, measured.logits.argmax(1).cpu().numpy()),
+        class_names=images.model.class_names,
     )

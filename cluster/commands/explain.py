@@ -24,7 +24,6 @@ from cluster.commands.options import (
 
 if TYPE_CHECKING:
     from qpmstudy.explain.page import Page
-    from storage.layout import StorageRoot
     from storage.model_images import ModelImages
 
 
@@ -112,19 +111,21 @@ def explain_feature(model: Path, number: int, count: int, out: Path, **where: An
 def explain_failures(model: Path, count: int, out: Path, **where: Any) -> None:
     """Show misclassified images: what spoke for the predicted class, what for the true one.
 
-    Beside each: what the dense model looked at, if the model's study is below --root, and the
-    training image of the predicted class that is most alike.
+    Beside each, if the model's study and embeddings are below --root: what the dense model looked
+    at, and the image of the predicted class that is most alike of those that the model learned
+    from. Which classes are confused most is printed, too.
     """
     from qpmstudy.exported import read_model
     from storage.dense_model import dense_model
     from storage.gallery import gallery
-    from storage.global_explanations import explain_failures
+    from storage.global_explanations import explain_failures, mistakes_text
+    from storage.learned_from import learned_from
 
-    record = read_model(model).record
+    root = storage_root(where["root"], where["embeddings"])
     shown = gallery(_images(model, **where))
-    training = gallery(_images(model, **where | {"split": "train"}))
-    dense = dense_model(_storage(where), record)
-    page = explain_failures(shown, training, dense.classifier, count, dense.missing)
+    dense = dense_model(root, read_model(model).record)
+    page = explain_failures(shown, learned_from(model, root), dense, count)
+    click.echo(mistakes_text(shown))
     _write_page(page, out, "failures")
 
 
@@ -141,10 +142,6 @@ def overview(model: Path, out: Path) -> None:
 
     found = overview_of(read_model(model))
     _write(out, "overview", overview_png(found), overview_html(found))
-
-
-def _storage(where: dict[str, Any]) -> StorageRoot:
-    return storage_root(where["root"], where["embeddings"])
 
 
 def _images(
@@ -164,9 +161,7 @@ def _images(
     which = chosen_split(split, data)
     if data is not None:
         phase = Reporter(console(stderr=True), beginnings=False).phase
-        return folder_images(
-            model, data, phase, dataset, which, weights, skip_broken=skip_broken
-        )
+        return folder_images(model, data, phase, dataset, which, weights, skip_broken=skip_broken)
     if weights is not None or skip_broken:
         given = "--skip-broken" if weights is None else "--weights"
         raise ConfigError(f"{given} is about images: give --data FOLDER, too.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from qpmstudy.confusions import Confusion, confusion_lines
 from qpmstudy.explain.captions import Tile
 from qpmstudy.explain.class_page import features_of
 from qpmstudy.explain.drawing import SIDE, Shown, shrunk
@@ -46,10 +47,18 @@ class Failure:
     dense: DenseView | None
 
 
-def failure_page(model: TokenModel, failures: Sequence[Failure], words: Sequence[str]) -> Page:
+def failure_page(
+    model: TokenModel,
+    failures: Sequence[Failure],
+    confused: Sequence[Confusion],
+    words: Sequence[str],
+) -> Page:
     """Return the page of some mistakes; `words` say which, of how many."""
-    sections = tuple(_section(model, number, one) for number, one in enumerate(failures, start=1))
-    return Page("Mistakes", tuple(words), sections)
+    sections = [_section(model, number, one) for number, one in enumerate(failures, start=1)]
+    if confused:
+        lines = confusion_lines(confused, model.class_names)
+        sections.insert(0, Section("What is taken for what", tuple(lines)))
+    return Page("Mistakes", tuple(words), tuple(sections))
 
 
 def _section(model: TokenModel, number: int, failure: Failure) -> Section:
