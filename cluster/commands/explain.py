@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,21 @@ if TYPE_CHECKING:
     from storage.model_images import ModelImages
 
 
-@click.group()
+class _OfModel(click.Group):
+    """Commands behind the model that they are about."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is meant; a model and a command in the other order is told."""
+        first = str(ctx.params["model"])
+        if first in self.commands and args[0] not in self.commands:
+            meant = shlex.join([args[0], first, *args[1:]])
+            raise click.UsageError(f"MODEL comes first: python cli.py explain {meant}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_OfModel)
 @click.argument("model", type=FOLDER)
 @click.pass_context
 def explain(context: click.Context, model: Path) -> None:
