@@ -15,6 +15,8 @@ NAMED = 5
 ALL_NAMED = 12
 """So many classes are all named where somebody meant none of them."""
 ABSENT = "by its absence"
+FIRES = 0.25
+"""Share of its usual peak below which a feature is absent."""
 
 
 def find_class(model: TokenModel, wanted: str) -> int:
@@ -160,10 +162,13 @@ def _sum(terms: Sequence[_Term], name: str, total: float) -> str:
 
 
 def _absent(prediction: Prediction, model: TokenModel, number: str, classes: Sequence[int]) -> bool:
-    """Return whether a feature decides between classes by firing less than it does on average.
+    """Return whether a feature decides between classes by not firing where it could.
 
     What it adds to a class that uses it then has another sign than its weight there.
     """
     feature = model.selected.index(int(number))
+    strength = prediction.feature_maps[:, feature].max() / model.peak[feature].clamp(1e-12)
     weight = model.classifier.weight[:, feature]
-    return any(float(prediction.contributions[c, feature]) * float(weight[c]) < 0 for c in classes)
+    added = prediction.contributions[:, feature]
+    against = any(float(added[label]) * float(weight[label]) < 0 for label in classes)
+    return against and float(strength) < FIRES
