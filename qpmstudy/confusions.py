@@ -13,11 +13,11 @@ NAMED = 10
 
 
 class Confusion(NamedTuple):
-    """A class that is taken for another one in `count` of its `images`."""
+    """A class that is taken for another one in `times` of its `images`."""
 
     true: int
     predicted: int
-    count: int
+    times: int
     images: int
 
 
@@ -31,15 +31,16 @@ def confusions(
     )
     images = np.bincount(labels)
     return [
-        Confusion(*pairs[place].tolist(), int(counts[place]), int(images[pairs[place, 0]]))
+        Confusion(int(true), int(taken), int(counts[place]), int(images[true]))
         for place in np.argsort(-counts, kind="stable")
+        for true, taken in [pairs[place]]
     ]
 
 
 def confusion_lines(found: Sequence[Confusion], class_names: Sequence[str]) -> list[str]:
     """Return a line for each confusion, at most `NAMED`, and how many more there are."""
     lines = [
-        f"{class_names[one.true]} taken for {class_names[one.predicted]}: {one.count} of its "
+        f"{class_names[one.true]} taken for {class_names[one.predicted]}: {one.times} of its "
         f"{one.images} image{'' if one.images == 1 else 's'}"
         for one in found[:NAMED]
     ]

@@ -67,7 +67,7 @@ def prediction_json(
     the best class itself, "instead_of" says so and the other one is the runner-up.
     """
     best = prediction.top(top)
-    found = {
+    found: dict[str, Any] = {
         "image": str(path),
         "class": model.class_names[best[0]],
         "probability": float(prediction.probabilities[best[0]]),

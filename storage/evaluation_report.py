@@ -24,7 +24,7 @@ def evaluation_json(found: Evaluation) -> dict[str, Any]:
             {
                 "true": found.class_names[one.true],
                 "predicted": found.class_names[one.predicted],
-                "count": one.count,
+                "count": one.times,
                 "images": one.images,
             }
             for one in found.confused
