@@ -87,7 +87,7 @@ def _all_features(drawing: Drawing, colours: dict[int, Colour]) -> list[Tile]:
         drawing.feature_tile(
             feature,
             colours.get(feature, UNUSED),
-            f"{'' if feature in colours else 'not used, '}{strength[feature]:.2f} of its peak",
+            f"{'' if feature in colours else 'unused, '}{strength[feature]:.2f} of peak",
             SMALL_SIDE,
         )
         for feature in order
