@@ -20,7 +20,8 @@ class Pace:
         rate = self.rate(done, now)
         if done >= total:
             fresh = done - self.begun_with
-            return f"{fresh} images in {duration(now - self.begun)}, {rate:.1f} images/s"
+            images = "1 image" if fresh == 1 else f"{fresh} images"
+            return f"{images} in {duration(now - self.begun)}, {rate:.1f} images/s"
         left = f", {duration((total - done) / rate)} left" if rate else ""
         return f"{rate:.1f} images/s{left}"
 

@@ -25,10 +25,16 @@ POLL_SECONDS = 1.0
 
 
 class Reporter:
-    """Prints to a console; on anything but a terminal nothing moves."""
+    """Prints to a console; on anything but a terminal nothing moves.
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    Args:
+        console: where to.
+        beginnings: whether the beginning of a phase is a line: where it mostly takes a moment, the
+            end is enough.
+    """
+
+    def __init__(self, console: Console, beginnings: bool = True) -> None:
+        self.console, self._beginnings = console, beginnings
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -49,11 +55,12 @@ class Reporter:
     def phase(self, name: str, done: int, total: int) -> None:
         """Show how far a preparation has come, how fast it is, and how long it still takes.
 
-        A bar on a terminal, a line a minute elsewhere; its beginning and end are lines on both.
+        A bar on a terminal, a line a minute elsewhere; its end is a line on both.
         """
         now = time.monotonic()
         if name not in self._tasks:
-            self.line(f"{name}: {total} images")
+            if self._beginnings:
+                self.line(f"{name}: {total} images")
             self._bars.start()
             self._tasks[name] = self._bars.add_task(name, total=total, completed=done, pace="")
             self._paces[name], self._told = Pace(done, now), now

@@ -17,7 +17,7 @@ from torch import Tensor
 from qpmstudy.backbones.base import Backbone
 from qpmstudy.backbones.preprocessing import seen_pixels
 from qpmstudy.classifier import Classifier
-from qpmstudy.datasets.pictures import read_rgb
+from qpmstudy.datasets.pictures import NAME_ANOTHER, read_rgb
 from qpmstudy.heads import SparseHead
 
 
@@ -115,7 +115,9 @@ class InterpretableModel(TokenModel):
         Raises:
             DataError: a file is missing or is not a picture that can be decoded.
         """
-        pictures = [i if isinstance(i, Image.Image) else read_rgb(Path(i)) for i in images]
+        pictures = [
+            i if isinstance(i, Image.Image) else read_rgb(Path(i), NAME_ANOTHER) for i in images
+        ]
         if not pictures:
             return []
         return self.predict_pixels(

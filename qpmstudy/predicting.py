@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from qpmstudy.backbones.preprocessing import seen_pixels
-from qpmstudy.datasets.pictures import read_rgb
+from qpmstudy.datasets.pictures import NAME_ANOTHER, read_rgb
 from qpmstudy.errors import DataError
 from qpmstudy.inference import InterpretableModel, Prediction
 from qpmstudy.workers import cpus, in_order
@@ -61,7 +61,7 @@ def predict_images(
 
     def decode(path: Path) -> _Decoded | Broken:
         try:
-            picture = read_rgb(path)
+            picture = read_rgb(path, NAME_ANOTHER)
         except DataError as error:
             return Broken(path, str(error))
         pixels = seen_pixels(picture, model.preprocessing)

@@ -1,8 +1,10 @@
 """Predictions in words, as JSON and as rows of a table."""
 
 import difflib
+from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from qpmstudy.errors import ConfigError
 from qpmstudy.explain.contrast import contrast_facts
@@ -10,6 +12,11 @@ from qpmstudy.inference import Prediction, TokenModel
 
 COLUMNS = ("image", "rank", "class", "probability", "logit", "contributions")
 NAMED = 5
+ALL_NAMED = 12
+"""So many classes are all named where somebody meant none of them."""
+ABSENT = "by its absence"
+FIRES = 0.25
+"""Share of its usual peak below which a feature is absent."""
 
 
 def find_class(model: TokenModel, wanted: str) -> int:
@@ -31,11 +38,12 @@ def find_class(model: TokenModel, wanted: str) -> int:
             f"{len(found)} of the model's {len(names)} classes have {wanted!r} in their name: "
             f"{some}{', ...' if len(found) > NAMED else ''}. Give more of the one you mean."
         )
-    close = difflib.get_close_matches(wanted, names, NAMED, cutoff=0.3) or names[:NAMED]
-    raise ConfigError(
-        f"None of the model's {len(names)} classes is called {wanted!r}; there are "
-        f"{', '.join(close)} and others (class_names in model.json)."
-    )
+    if len(names) <= ALL_NAMED:
+        there = f"there are {', '.join(names)}"
+    else:
+        close = difflib.get_close_matches(wanted, names, NAMED, cutoff=0.3) or names[:NAMED]
+        there = f"closest are {', '.join(close)} (all are class_names in model.json)"
+    raise ConfigError(f"None of the model's {len(names)} classes is called {wanted!r}; {there}.")
 
 
 def rival(prediction: Prediction, against: int | None) -> int | None:
@@ -55,10 +63,11 @@ def prediction_json(
     """Return an image's prediction as JSON types: the best classes, each with its features.
 
     For each of them "bias" and "contributions" add up to "logit". With `against`, the features
-    that decide between the best class and another one, as `contrast_facts` has them.
+    that decide between the best class and another one, as `contrast_facts` has them; where it is
+    the best class itself, "instead_of" says so and the other one is the runner-up.
     """
     best = prediction.top(top)
-    found = {
+    found: dict[str, Any] = {
         "image": str(path),
         "class": model.class_names[best[0]],
         "probability": float(prediction.probabilities[best[0]]),
@@ -79,6 +88,8 @@ def prediction_json(
     other = rival(prediction, against)
     if other is not None:
         found["against"] = contrast_facts(model, prediction, best[0], other)
+        if other != against:
+            found["against"]["instead_of"] = found["class"]
     return found
 
 
@@ -93,12 +104,15 @@ def prediction_text(
     other = rival(prediction, against)
     if other is not None:
         facts = contrast_facts(model, prediction, best[0], other)
-        terms = [f"feature {number} {value:+.2f}" for number, value in facts["features"].items()]
+        terms = [
+            _Term(f"feature {number}", value, _absent(prediction, model, number, (best[0], other)))
+            for number, value in facts["features"].items()
+        ]
         if facts["bias"]:
-            terms.append(f"bias {facts['bias']:+.2f}")
-        lines.append(
-            f"  rather than {facts['class']}: {'  '.join(terms)}  = {facts['difference']:+.2f}"
-        )
+            terms.append(_Term("bias", facts["bias"]))
+        if other != against:
+            lines.append(f"  {model.class_names[best[0]]} is what it says; against the runner-up:")
+        lines.append(f"  rather than {facts['class']}: {_sum(terms, '', facts['difference'])}")
     return "\n".join(lines)
 
 
@@ -122,11 +136,39 @@ def prediction_rows(
     ]
 
 
+class _Term(NamedTuple):
+    name: str
+    value: float
+    absent: bool = False
+
+
 def _reasons(prediction: Prediction, model: TokenModel, label: int) -> str:
-    reasons = [
-        f"feature {model.selected[f]} {prediction.contributions[label, f]:+.2f}"
+    terms = [
+        _Term(f"feature {model.selected[f]}", float(prediction.contributions[label, f]))
         for f in prediction.used(label)
     ]
     if prediction.bias.any():  # QPM has none
-        reasons.append(f"bias {prediction.bias[label]:+.2f}")
-    return f"{'  '.join(reasons)}  = logit {prediction.logits[label]:+.2f}"
+        terms.append(_Term("bias", float(prediction.bias[label])))
+    return _sum(terms, "logit ", float(prediction.logits[label]))
+
+
+def _sum(terms: Sequence[_Term], name: str, total: float) -> str:
+    """Return terms and what they come to; says so where the rounded ones come to another sum."""
+    words = "  ".join(
+        f"{one.name} {one.value:+.2f}{f' {ABSENT}' if one.absent else ''}" for one in terms
+    )
+    exact = sum(Decimal(f"{one.value:.2f}") for one in terms) == Decimal(f"{total:.2f}")
+    return f"{words}  = {name}{total:+.2f}{'' if exact else ' (terms are rounded)'}"
+
+
+def _absent(prediction: Prediction, model: TokenModel, number: str, classes: Sequence[int]) -> bool:
+    """Return whether a feature decides between classes by not firing where it could.
+
+    What it adds to a class that uses it then has another sign than its weight there.
+    """
+    feature = model.selected.index(int(number))
+    strength = prediction.feature_maps[:, feature].max() / model.peak[feature].clamp(1e-12)
+    weight = model.classifier.weight[:, feature]
+    added = prediction.contributions[:, feature]
+    against = any(float(added[label]) * float(weight[label]) < 0 for label in classes)
+    return against and float(strength) < FIRES

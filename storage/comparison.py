@@ -47,7 +47,7 @@ class Comparison:
 
     Attributes:
         models: their folders.
-        dataset: name of the dataset.
+        dataset: name of the dataset, or the folder that was given instead.
         split: which of its images.
         images: n.
         sources: where the tokens of each come from, in words.
@@ -86,9 +86,9 @@ def in_common(first: ModelImages, second: ModelImages) -> tuple[ModelImages, Mod
     shared = [name for name in first.ids if name in others]
     if not shared:
         raise DataError(
-            f"{first.model.folder} and {second.model.folder} have no image of the {first.split} "
-            f"split in common ({first.source}; {second.source}): compare them on images that "
-            "neither was trained on, --split test or --data FOLDER."
+            f"{first.model.folder} and {second.model.folder} have none of {first.words} in common "
+            f"({first.source}; {second.source}): compare them on images that neither was trained "
+            "on, --split test or --data FOLDER."
         )
     left_out = len(first) + len(second) - 2 * len(shared)
     one, other = first.only(shared), second.only(shared)

@@ -18,7 +18,7 @@ from qpmstudy.explain.overlays import colour, out_of_reach
 from qpmstudy.files import write_bytes, write_json
 from qpmstudy.inference import Prediction
 from storage.comparison import Comparison, Disagreement, Said
-from storage.model_images import ModelImages
+from storage.model_images import ModelImages, images_in_words
 
 SHOWN = 10
 """Disagreements in words; a file has all of them."""
@@ -45,7 +45,7 @@ def comparison_text(found: Comparison) -> str:
         f"{letter}: {model}, {source}"
         for letter, model, source in zip(LETTERS, found.models, found.sources, strict=True)
     ]
-    lines.append(f"on {found.images} images of the {found.split} split of {found.dataset}")
+    lines.append(f"on {images_in_words(found.images, found.dataset, found.split)}")
     if found.left_out:
         lines.append(f"left out: {found.left_out} images that only one of them could be shown")
     lines += ["", f"  {'':14}{'A':>8}{'B':>9}{'B - A':>9}   95% interval of B - A"]

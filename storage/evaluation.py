@@ -1,16 +1,17 @@
 """An exported model on the images of a split, by the meter that the evaluate stage uses."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from qpmstudy.confusions import Confusion, confusions
 from qpmstudy.measuring import Measured, SplitMeter, training_metrics
 from qpmstudy.stages.base import device
 from storage.layout import StorageRoot
-from storage.model_images import ModelImages, folder_images, stored_images
+from storage.model_images import ALL, ModelImages, folder_images, stored_images
 from storage.progress import PhaseProgress
 from storage.token_streams import TokenBatch
 
@@ -21,7 +22,7 @@ class Evaluation:
 
     Attributes:
         model: folder of the model.
-        dataset: name of the dataset.
+        dataset: name of the dataset, or the folder that was given instead.
         split: which of its images: a split of the dataset, "validation" (the part of the training
             split that the model's study held out), "train" (what it trained on) or "all".
         images: how many they are.
@@ -30,6 +31,8 @@ class Evaluation:
         sid_k: of SID@k.
         chosen_on: whether the model's configuration was chosen by these very images.
         left_out: {id: reason} of broken images.
+        confused: which classes are taken for which others, the most frequent first.
+        class_names: of the model.
     """
 
     model: Path
@@ -41,6 +44,8 @@ class Evaluation:
     sid_k: int
     chosen_on: bool
     left_out: Mapping[str, str] = field(default_factory=dict)
+    confused: Sequence[Confusion] = ()
+    class_names: Sequence[str] = ()
 
 
 def evaluate_stored(
@@ -60,7 +65,7 @@ def evaluate_images(
     data: Path,
     progress: PhaseProgress,
     dataset: str | None = None,
-    split: str = "test",
+    split: str = ALL,
     **how: Any,
 ) -> Evaluation:
     """Measure an exported model on images in the folder `data`; nothing is stored.
@@ -124,4 +129,6 @@ def _evaluation(images: ModelImages) -> Evaluation:
         sid_k=images.model.record["sid_k"],
         chosen_on=images.chosen_on,
         left_out=images.left_out,
+        confused=confusions(images.labels, measured.logits.argmax(1).cpu().numpy()),
+        class_names=images.model.class_names,
     )

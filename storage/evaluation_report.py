@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from qpmstudy.confusions import confusion_lines
 from storage.evaluation import Evaluation
+from storage.model_images import ALL, images_in_words
 from storage.prepare import broken_lines
 
 
@@ -18,6 +20,15 @@ def evaluation_json(found: Evaluation) -> dict[str, Any]:
         "sid_k": found.sid_k,
         "chosen_on": found.chosen_on,
         "left_out": dict(found.left_out),
+        "confused": [
+            {
+                "true": found.class_names[one.true],
+                "predicted": found.class_names[one.predicted],
+                "count": one.times,
+                "images": one.images,
+            }
+            for one in found.confused
+        ],
     }
 
 
@@ -25,7 +36,7 @@ def evaluation_text(found: Evaluation) -> str:
     """Return an evaluation in a few lines: what was measured on, then a metric a line."""
     width = max(map(len, found.metrics))
     lines = [
-        f"{found.model} on {found.split} of {found.dataset}: {found.images} images",
+        f"{found.model} on {images_in_words(found.images, found.dataset, found.split)}",
         f"  {found.source}",
     ]
     for name, value in found.metrics.items():
@@ -35,11 +46,18 @@ def evaluation_text(found: Evaluation) -> str:
         lines.append(f"  {name:{width}}  {shown}")
     if "plausibility" in found.metrics and found.metrics["plausibility"] is None:
         lines.append("  -: not defined here; Plausibility needs object masks (segmentations/)")
+    if found.confused:
+        lines.append("  confused most:")
+        lines += [f"    {line}" for line in confusion_lines(found.confused, found.class_names)]
     if found.chosen_on:
         lines.append("  The configuration was chosen on these images: the figures are optimistic.")
+    if found.split == ALL:
+        lines.append(
+            "  All of them count: any that the model learned from flatter it (--split test)."
+        )
     if found.left_out:
         lines += [
-            f"left out {len(found.left_out)} broken images:",
+            f"left out as broken: {len(found.left_out)}",
             broken_lines(found.left_out),
         ]
     return "\n".join(lines)

@@ -9,15 +9,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from qpmstudy.classifier import Classifier
+from qpmstudy.confusions import Confusion, confusion_lines, confusions
 from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.explain.class_page import class_page
+from qpmstudy.explain.drawing import Shown
 from qpmstudy.explain.failure_page import DenseView, Failure, failure_page
 from qpmstudy.explain.feature_page import feature_page
 from qpmstudy.explain.page import Page
 from qpmstudy.inference import TokenModel
 from qpmstudy.metrics.plausibility import weighted_maps
 from qpmstudy.report import find_class
+from storage.dense_model import Dense
 from storage.gallery import Gallery
+from storage.learned_from import LearnedFrom
 
 EACH = 2
 """How many of a feature's strongest images may be of one class."""
@@ -68,8 +72,8 @@ def explain_classes(gallery: Gallery, classes: list[int], count: int) -> Page:
     for label, images in zip(classes, chosen, strict=True):
         if not images:
             raise DataError(
-                f"No image of the class {names[label]!r} is in the {gallery.images.split} split "
-                f"({gallery.images.source}): take another, --split all."
+                f"No image of the class {names[label]!r} is among {gallery.images.words} "
+                f"({gallery.images.source}): take others, --split or --data."
             )
     return class_page(gallery.images.model, classes, [gallery.shown(images) for images in chosen])
 
@@ -107,59 +111,81 @@ def explain_feature(gallery: Gallery, feature: int, count: int) -> Page:
     return feature_page(model, feature, strength, groups)
 
 
-def explain_failures(
-    gallery: Gallery, training: Gallery, dense: Classifier | None, count: int, why_no_dense: str
-) -> Page:
-    """Return the page of the `count` surest mistakes.
+def explain_failures(gallery: Gallery, training: LearnedFrom, dense: Dense, count: int) -> Page:
+    """Return the page of the `count` surest mistakes, and of what is confused most.
 
     Args:
-        gallery: the images among which they are.
-        training: those that the model learned from.
-        dense: the dense model that it was made of, if it is there.
+        gallery: the images among which they are; there may be no mistake.
+        training: those that the model learned from, or why they are not there.
+        dense: the dense model that it was made of, or why it is not there.
         count: how many.
-        why_no_dense: where it is not: why.
 
     Raises:
-        DataError: there is no mistake, or an image cannot be read.
+        DataError: an image among `gallery` cannot be read.
     """
     images, found = gallery.images, gallery.seen.failures()
-    where = f"the {len(images)} images of the {images.split} split of {images.dataset}"
+    words = [_mistakes_in_words(gallery)]
     if not found:
-        raise DataError(
-            f"{images.model.folder} recognises all of {where}: there is no mistake to explain. "
-            "Look at other images: --split, --data."
+        return failure_page(images.model, [], [], words)
+    nearest, missing = _nearest(gallery, training, found[:count])
+    failures = [
+        Failure(
+            image=example.shown,
+            nearest=alike[0] if alike else None,
+            similarity=alike[1] if alike else 0.0,
+            dense=None
+            if dense.classifier is None
+            else _dense_view(dense.classifier, example.tokens),
         )
-    failures = _failures(gallery, training, dense, found[:count])
-    words = [
-        f"{len(found)} of {where} are taken for another class; "
-        f"{'these are all' if len(found) <= count else f'the {count} surest are shown'}. The "
+        for example, alike in zip(gallery.examples(found[:count]), nearest, strict=True)
+    ]
+    words.append(
+        f"{'These are all' if len(found) <= count else f'The {count} surest are shown'}. The "
         "features of the predicted and of the true class are painted on the same image. "
         "Similarity is the cosine of standardised feature vectors."
-    ]
-    if dense is None:
-        words.append(f"The dense model's GradCAM is left out: {why_no_dense}")
-    return failure_page(images.model, failures, words)
+    )
+    if dense.classifier is None:
+        words.append(f"The dense model's GradCAM is left out: {dense.missing}")
+    if missing:
+        words.append(f"The nearest training image is left out: {missing}")
+    return failure_page(images.model, failures, _confused(gallery), words)
 
 
-def _failures(
-    gallery: Gallery, training: Gallery, dense: Classifier | None, positions: list[int]
-) -> list[Failure]:
-    seen = gallery.seen
+def mistakes_text(gallery: Gallery) -> str:
+    """Return how many of some images are taken for another class, and for which."""
+    lines = confusion_lines(_confused(gallery), gallery.images.model.class_names)
+    return "\n  ".join([_mistakes_in_words(gallery), *lines])
+
+
+def _mistakes_in_words(gallery: Gallery) -> str:
+    images, found = gallery.images, len(gallery.seen.failures())
+    if not found:
+        return f"{images.model.folder} recognises all of {images.words}: no mistake to explain."
+    return f"{found} of {images.words} {'is' if found == 1 else 'are'} taken for another class."
+
+
+def _confused(gallery: Gallery) -> list[Confusion]:
+    return confusions(gallery.seen.labels, gallery.seen.predicted)
+
+
+def _nearest(
+    gallery: Gallery, training: LearnedFrom, positions: list[int]
+) -> tuple[list[tuple[Shown, float] | None], str]:
+    """Return the most alike training image for each position, and why if there are none."""
+    nothing: list[tuple[Shown, float] | None] = [None] * len(positions)
+    learned, seen = training.gallery, gallery.seen
+    if learned is None:
+        return nothing, training.missing
     alike = [
-        training.seen.nearest(seen.scores[position], int(seen.predicted[position]))
+        learned.seen.nearest(seen.scores[position], int(seen.predicted[position]))
         for position in positions
     ]
     there = [found[0] for found in alike if found is not None]
-    nearest = dict(zip(there, training.shown(there), strict=True))
-    return [
-        Failure(
-            image=example.shown,
-            nearest=None if found is None else nearest[found[0]],
-            similarity=0.0 if found is None else found[1],
-            dense=None if dense is None else _dense_view(dense, example.tokens),
-        )
-        for example, found in zip(gallery.examples(positions), alike, strict=True)
-    ]
+    try:
+        shown = dict(zip(there, learned.shown(there), strict=True))
+    except DataError as error:  # the embeddings are there, the pictures need not be
+        return nothing, str(error)
+    return [None if found is None else (shown[found[0]], found[1]) for found in alike], ""
 
 
 @torch.inference_mode()

@@ -37,12 +37,13 @@ class ModelImages:
 
     Attributes:
         model: the model.
-        dataset: name of the dataset.
+        dataset: name of the dataset, or the folder that was given instead.
         split: which of its images.
         ids: of the images.
         labels: their classes, as the model counts them.
         masked: whether there are object masks.
         source: where their tokens come from, in words.
+        own: whether they are of the very embeddings that the model was trained on.
         chosen_on: whether the model's configuration was chosen by these very images.
         tokens: gives the tokens of the images at some positions, ascending, in batches.
         picture: gives the picture at a position, upright RGB.
@@ -56,6 +57,7 @@ class ModelImages:
     labels: Int64[np.ndarray, " n"]
     masked: bool
     source: str
+    own: bool
     chosen_on: bool
     tokens: Callable[[Int64[np.ndarray, " m"]], Iterator[TokenBatch]]
     picture: Callable[[int], Image.Image]
@@ -64,6 +66,11 @@ class ModelImages:
     def __len__(self) -> int:
         """Return the number of images n."""
         return len(self.ids)
+
+    @property
+    def words(self) -> str:
+        """Return which images they are: "the 12 images of the test split of birds"."""
+        return images_in_words(len(self), self.dataset, self.split)
 
     def batches(self) -> Iterator[TokenBatch]:
         """Yield the tokens of all images."""
@@ -80,6 +87,12 @@ class ModelImages:
             tokens=lambda index: self.tokens(kept[index]),
             picture=lambda position: self.picture(int(kept[position])),
         )
+
+
+def images_in_words(count: int, dataset: str, split: str) -> str:
+    """Return "the 12 images of the test split of birds"; of a whole dataset no split is named."""
+    of_split = "" if split == ALL else f"the {split} split of "
+    return f"the {count} image{'' if count == 1 else 's'} of {of_split}{dataset}"
 
 
 def stored_images(
@@ -118,6 +131,7 @@ def stored_images(
         labels=_labels(model, light.class_names, light.labels[index]),
         masked=light.masks is not None,
         source=f"embeddings at {store.path}",
+        own=same,
         chosen_on=same and split == model.record["search_split"],
         tokens=lambda chosen: stored_tokens(store, light, index[chosen]),
         picture=lambda position: read_rgb(Path(light.image_root) / light.ids[index[position]]),
@@ -129,7 +143,7 @@ def folder_images(
     data: Path,
     progress: PhaseProgress,
     dataset: str | None = None,
-    split: str = "test",
+    split: str = ALL,
     weights: Path | None = None,
     batch: int | None = None,
     workers: int | None = None,
@@ -142,7 +156,7 @@ def folder_images(
         data: folder of the images.
         progress: told about checks and embedding.
         dataset: in whose layout they are; None means the model's own dataset.
-        split: which of them.
+        split: which of them, if not all: the folder need not be a part of the dataset.
         weights: checkpoint of the backbone; None takes it from where it usually is.
         batch: images that the backbone embeds at once.
         workers: processes that decode images; None decides by CPUs and images.
@@ -156,12 +170,18 @@ def folder_images(
     """
     model = _read(folder)
     backbone = with_backbone(model, weights).backbone
-    whole = open_dataset(dataset or model.record["dataset"], data)
+    # What is said of these images names the folder: they may be others than the model's dataset.
+    whole = replace(open_dataset(dataset or model.record["dataset"], data), name=str(data))
     chosen = whole.only(_of_split(whole.splits, split, whole.name))
     left_out = broken_or_refused(chosen, workers, skip_broken, progress)
     images = chosen.only(np.flatnonzero([name not in left_out for name in chosen.ids]))
     if not len(images):
-        raise DataError(f"Every image of the {split} split in {data} is broken: restore them.")
+        raise DataError(f"All of {images_in_words(len(chosen), whole.name, split)} are broken.")
+
+    def tokens(index: Int64[np.ndarray, " m"]) -> Iterator[TokenBatch]:
+        told = progress if len(index) == len(images) else _nobody  # a few are there at once
+        return embedded_tokens(images.only(index), backbone, batch or BATCH, workers, told)
+
     return ModelImages(
         model=model,
         dataset=images.name,
@@ -170,13 +190,16 @@ def folder_images(
         labels=_labels(model, images.class_names, images.labels),
         masked=images.has_masks,
         source=f"images in {data}, embedded by {backbone.name}",
+        own=False,
         chosen_on=False,
-        tokens=lambda index: embedded_tokens(
-            images.only(index), backbone, batch or BATCH, workers, progress
-        ),
+        tokens=tokens,
         picture=images.image,
         left_out=left_out,
     )
+
+
+def _nobody(phase: str, done: int, total: int) -> None:
+    """Be told, and tell nobody."""
 
 
 def _read(folder: Path) -> StoredModel:
@@ -191,15 +214,17 @@ def _read(folder: Path) -> StoredModel:
     return model
 
 
-def _of_split(splits: NDArray[np.str_], split: str, dataset: str) -> Int64[np.ndarray, " n"]:
-    """Return the positions of a split's images.
+def _of_split(
+    splits: NDArray[np.str_], split: str, dataset: str, also: Sequence[str] = ()
+) -> Int64[np.ndarray, " n"]:
+    """Return the positions of a split's images; `also` are other splits that there are.
 
     Raises:
         ConfigError: there are none.
     """
     index = np.arange(len(splits)) if split == ALL else np.flatnonzero(splits == split)
     if not len(index):
-        known = ", ".join([*sorted(set(splits.tolist())), ALL])
+        known = ", ".join([*sorted({*splits.tolist(), *also}), ALL])
         hint = " (validation is a part of train, known where the model's own embeddings are)"
         raise ConfigError(
             f"The dataset {dataset!r} has no split {split!r}"
@@ -216,8 +241,10 @@ def _index(record: Mapping[str, Any], light: Embeddings, split: str) -> Int64[np
     """
     own = light.fingerprint == record["embeddings_fingerprint"]
     share: float = record["configuration"]["split.validation"]
-    if not own or split not in ("train", "validation") or (split == "validation" and not share):
+    if not own or not share:
         return _of_split(light.splits, split, light.dataset)
+    if split not in ("train", "validation"):
+        return _of_split(light.splits, split, light.dataset, also=["validation"])
     pool = light.indices("train")
     training, validation = stratified_split(light.labels[pool], share, record["seed"])
     index: NDArray[np.int64] = pool[training if split == "train" else validation]

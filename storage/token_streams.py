@@ -76,6 +76,7 @@ def embedded_tokens(
     count = len(images)
     batches = [range(start, min(start + batch, count)) for start in range(0, count, batch)]
     processes = default_workers(count) if workers is None else workers
+    progress(f"embedding {images.name}", 0, count)  # what is fast is counted from the first one
     with closing(loaded(images, backbone, batches, processes)) as stream:
         for rows, pictures in zip(batches, stream, strict=True):
             ids = images.ids[rows.start : rows.stop]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,12 @@ from cluster.commands.options import (
     FILE,
     FOLDER,
     Decorator,
+    chosen_split,
     console,
     dataset_option,
     several,
+    skip_broken_option,
+    split_option,
     storage_options,
     storage_root,
     told,
@@ -21,11 +25,24 @@ from cluster.commands.options import (
 
 if TYPE_CHECKING:
     from qpmstudy.explain.page import Page
-    from storage.layout import StorageRoot
     from storage.model_images import ModelImages
 
 
-@click.group()
+class _OfModel(click.Group):
+    """Commands behind the model that they are about."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is meant; a model and a command in the other order is told."""
+        first = str(ctx.params["model"])
+        if first in self.commands and args[0] not in self.commands:
+            meant = shlex.join([args[0], first, *args[1:]])
+            raise click.UsageError(f"MODEL comes first: python cli.py explain {meant}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_OfModel)
 @click.argument("model", type=FOLDER)
 @click.pass_context
 def explain(context: click.Context, model: Path) -> None:
@@ -51,11 +68,11 @@ def _image_options(count: int, most: int) -> Decorator:
     return several(
         click.option("--count", type=click.IntRange(1, most), default=count, show_default=True,
                      help="Images of each kind: of a class, mistakes."),
-        click.option("--split", default="test", show_default=True,
-                     help="Where to look for them: test, another split, or all."),
+        split_option,
         dataset_option,
         click.option("--data", type=FOLDER, help="Take the images in this folder, not a store's."),
         click.option("--weights", type=FILE, help="With --data: checkpoint of the backbone."),
+        skip_broken_option,
         storage_options,
         _out_option,
     )  # fmt: skip
@@ -109,19 +126,21 @@ def explain_feature(model: Path, number: int, count: int, out: Path, **where: An
 def explain_failures(model: Path, count: int, out: Path, **where: Any) -> None:
     """Show misclassified images: what spoke for the predicted class, what for the true one.
 
-    Beside each: what the dense model looked at, if the model's study is below --root, and the
-    training image of the predicted class that is most alike.
+    Beside each, if the model's study and embeddings are below --root: what the dense model looked
+    at, and the image of the predicted class that is most alike of those that the model learned
+    from. Which classes are confused most is printed, too.
     """
     from qpmstudy.exported import read_model
     from storage.dense_model import dense_model
     from storage.gallery import gallery
-    from storage.global_explanations import explain_failures
+    from storage.global_explanations import explain_failures, mistakes_text
+    from storage.learned_from import learned_from
 
-    record = read_model(model).record
+    root = storage_root(where["root"], where["embeddings"])
     shown = gallery(_images(model, **where))
-    training = gallery(_images(model, **where | {"split": "train"}))
-    dense = dense_model(_storage(where), record)
-    page = explain_failures(shown, training, dense.classifier, count, dense.missing)
+    dense = dense_model(root, read_model(model).record)
+    page = explain_failures(shown, learned_from(model, root), dense, count)
+    click.echo(mistakes_text(shown))
     _write_page(page, out, "failures")
 
 
@@ -140,30 +159,29 @@ def overview(model: Path, out: Path) -> None:
     _write(out, "overview", overview_png(found), overview_html(found))
 
 
-def _storage(where: dict[str, Any]) -> StorageRoot:
-    return storage_root(where["root"], where["embeddings"])
-
-
 def _images(
     model: Path,
     root: Path,
     embeddings: str | None,
     dataset: str | None,
-    split: str,
+    split: str | None,
     data: Path | None,
     weights: Path | None,
+    skip_broken: bool,
 ) -> ModelImages:
     from cluster.reporter import Reporter
     from qpmstudy.errors import ConfigError, DataError
     from storage.model_images import folder_images, stored_images
 
+    which = chosen_split(split, data)
     if data is not None:
-        phase = Reporter(console(stderr=True)).phase
-        return folder_images(model, data, phase, dataset, split, weights)
-    if weights is not None:
-        raise ConfigError("--weights is about images: give --data FOLDER, too.")
+        phase = Reporter(console(stderr=True), beginnings=False).phase
+        return folder_images(model, data, phase, dataset, which, weights, skip_broken=skip_broken)
+    if weights is not None or skip_broken:
+        given = "--skip-broken" if weights is None else "--weights"
+        raise ConfigError(f"{given} is about images: give --data FOLDER, too.")
     try:
-        return stored_images(model, storage_root(root, embeddings), dataset, split)
+        return stored_images(model, storage_root(root, embeddings), dataset, which)
     except DataError as error:
         raise DataError(
             f"{error}\nOr take the images of a folder, without stored embeddings: --data FOLDER."

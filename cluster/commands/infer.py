@@ -57,6 +57,7 @@ def infer(
     classes of each with the features behind them: contributions add up to the logit. With
     --explain, overlays show where each feature fires. Broken images are named at the end.
     """
+    from qpmstudy.errors import DataError
     from qpmstudy.exported import load_model
     from qpmstudy.image_list import is_single, named_images
     from qpmstudy.predicting import BATCH, Broken, predict_images
@@ -68,19 +69,24 @@ def infer(
     printer = _Printer(form, loaded, top, rival)
     folder = None if explain is None else _Folders(explain, is_single(images), loaded, rival)
     broken: list[Broken] = []
+    predicted = 0
     with _rate() as done:
         for found in predict_images(loaded, paths, explain is not None, batch or BATCH):
             if isinstance(found, Broken):
+                if is_single(images) and not skip_broken:
+                    raise DataError(found.reason)
                 broken.append(found)
             else:
+                predicted += 1
                 printer(found, [] if folder is None else folder.write(found))
             done()
     for one in broken:
         click.echo(f"{'Skipped' if skip_broken else 'Broken'}: {one.reason}", err=True)
     if broken and not skip_broken:
         click.echo(
-            f"Error: {len(broken)} images cannot be decoded; the others are predicted. Mend them, "
-            "or say --skip-broken.",
+            f"Error: {len(broken)} of {predicted + len(broken)} images cannot be decoded; "
+            f"{f'{predicted} are' if predicted != 1 else '1 is'} predicted. Mend "
+            f"{'it' if len(broken) == 1 else 'them'}, or say --skip-broken.",
             err=True,
         )
         sys.exit(1)

@@ -12,10 +12,13 @@ import click
 from cluster.commands.options import (
     FILE,
     FOLDER,
+    chosen_split,
     console,
     dataset_option,
     json_option,
     several,
+    skip_broken_option,
+    split_option,
     storage_options,
     storage_root,
     told,
@@ -24,18 +27,12 @@ from cluster.commands.options import (
 _image_options = several(
     dataset_option,
     click.option("--data", type=FOLDER, help="Embed the images in this folder, unstored."),
-    click.option(
-        "--split",
-        default="test",
-        show_default=True,
-        help="test, another split of the dataset, or all; of the model's own embeddings also "
-        "validation.",
-    ),
+    split_option,
     click.option(
         "--batch", type=click.IntRange(min=1), help="With --data: images embedded at once."
     ),
     click.option("--workers", type=click.IntRange(min=0), help="With --data: decoding processes."),
-    click.option("--skip-broken", is_flag=True, help="With --data: leave out broken images."),
+    skip_broken_option,
 )
 """Which images, and how they are embedded."""
 
@@ -76,7 +73,7 @@ def evaluate(
     model: Path,
     dataset: str | None,
     data: Path | None,
-    split: str,
+    split: str | None,
     root: Path,
     embeddings: str | None,
     as_json: bool,
@@ -91,12 +88,13 @@ def evaluate(
     from storage.evaluation import evaluate_images, evaluate_stored
     from storage.evaluation_report import evaluation_json, evaluation_text
 
+    which = chosen_split(split, data)
     if data is None:
         _refuse_without_data(images)
-        found = evaluate_stored(model, storage_root(root, embeddings), dataset, split)
+        found = evaluate_stored(model, storage_root(root, embeddings), dataset, which)
     else:
-        phase = Reporter(console(stderr=as_json)).phase
-        found = evaluate_images(model, data, phase, dataset, split, **images)
+        phase = Reporter(console(stderr=as_json), beginnings=False).phase
+        found = evaluate_images(model, data, phase, dataset, which, **images)
     click.echo(json.dumps(evaluation_json(found)) if as_json else evaluation_text(found))
 
 
@@ -116,7 +114,7 @@ def compare(
     model_b: Path,
     dataset: str | None,
     data: Path | None,
-    split: str,
+    split: str | None,
     root: Path,
     embeddings: str | None,
     weights_a: Path | None,
@@ -138,13 +136,13 @@ def compare(
     from storage.comparison_report import comparison_json, comparison_text, write_comparison
     from storage.model_images import folder_images, stored_images
 
-    chosen = dataset, split
+    chosen = dataset, chosen_split(split, data)
     if data is None:
         _refuse_without_data(images | {"weights_a": weights_a, "weights_b": weights_b})
         storage = storage_root(root, embeddings)
         both = [stored_images(model, storage, *chosen) for model in (model_a, model_b)]
     else:
-        phase = Reporter(console(stderr=as_json)).phase
+        phase = Reporter(console(stderr=as_json), beginnings=False).phase
         both = [
             folder_images(model, data, phase, *chosen, weights=weights, **images)
             for model, weights in ((model_a, weights_a), (model_b, weights_b))

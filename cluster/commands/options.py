@@ -56,6 +56,15 @@ storage_options = several(
 dataset_option = click.option(
     "--dataset", help="Its name, as for embed.  [default: the model's own]"
 )
+skip_broken_option = click.option(
+    "--skip-broken", is_flag=True, help="With --data: leave out broken images."
+)
+split_option = click.option(
+    "--split",
+    help="Which images: test, train, another split of the dataset, or all; of the model's own "
+    "embeddings also validation.  [default: test; with --data all]",
+)
+"""Read by `chosen_split`."""
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 
 
@@ -88,6 +97,11 @@ def storage_root(path: Path, embeddings: str | None = None) -> StorageRoot:
     from storage.places import place
 
     return StorageRoot(path, place(embeddings) if embeddings else None)
+
+
+def chosen_split(split: str | None, data: Path | None) -> str:
+    """Return which images are meant: a folder that somebody names is meant as a whole."""
+    return split or ("test" if data is None else "all")
 
 
 def console(stderr: bool = False) -> Console:

@@ -33,6 +33,10 @@ UNDECODABLE = (
     Image.DecompressionBombError,
 )
 
+RESTORE = "restore it from the dataset's archive, or make the dataset again"
+NAME_ANOTHER = f"name a file that is a picture ({', '.join(sorted(SUFFIXES))})"
+"""What to do about a picture that is a dataset's, and about one that somebody named."""
+
 # How to show a picture stored with each EXIF orientation; 1 is upright.
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -102,14 +106,13 @@ def _sixteen_bits(image: Image.Image, format_: str | None) -> Int64[np.ndarray, 
 
 
 @contextmanager
-def opened(path: Path, kind: str) -> Iterator[Image.Image]:
-    """Open the picture at `path`; errors call it `kind`.
+def opened(path: Path, kind: str, advice: str = RESTORE) -> Iterator[Image.Image]:
+    """Open the picture at `path`; errors call it `kind`, and end with what to do.
 
     Raises:
         DataError: the file is missing, has more than `MAX_PIXELS` pixels, or is not a picture
             in one of `FORMATS` that can be decoded.
     """
-    advice = "restore it from the dataset's archive, or make the dataset again"
     if path.exists() and not path.is_file():  # reading a pipe would wait for ever
         raise DataError(f"The {kind} {path} is no file: take it away, or {advice}.")
     try:
@@ -127,13 +130,17 @@ def opened(path: Path, kind: str) -> Iterator[Image.Image]:
         raise DataError(f"The {kind} {path} cannot be decoded ({reason}): {advice}.") from error
 
 
-def read_rgb(path: Path) -> Image.Image:
+def read_rgb(path: Path, advice: str = RESTORE) -> Image.Image:
     """Return the picture at `path`, or the part that a fragment names, as upright 8-bit RGB.
+
+    Args:
+        path: the file.
+        advice: what to do where it cannot be read; the default is about a dataset's images.
 
     Raises:
         DataError: the file is missing or is not a picture that can be decoded, or the part
             that "#xywh=..." behind the path names lies outside it.
     """
     file, region = split_region(str(path))
-    with opened(Path(file), "image") as image:
+    with opened(Path(file), "image", advice) as image:
         return upright_rgb(cut(image, region))

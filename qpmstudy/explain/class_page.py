@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from qpmstudy.explain.captions import Tile
-from qpmstudy.explain.drawing import Shown, shrunk
-from qpmstudy.explain.overlays import Colour, colour
+from qpmstudy.explain.drawing import Shown, colours_of, shrunk
+from qpmstudy.explain.overlays import Colour
 from qpmstudy.explain.page import Page, Section, Strip, side_of, signed
 from qpmstudy.inference import TokenModel
 
@@ -33,7 +33,7 @@ def class_page(
     """
     groups = _groups(model, classes)
     order = [feature for _, features in groups for feature in features]
-    colours = {feature: colour(position) for position, feature in enumerate(order)}
+    colours = colours_of(model, order)
     shown = [one for images in examples for one in images]
     side = side_of(len(shown), labelled=True)
     sizes = zip(classes, examples, strict=True)
@@ -81,8 +81,10 @@ def _words(
         numbers = []
         for feature in groups[0][1]:
             others = int((weight[:, feature] != 0).sum()) - 1
-            also = f"{others} other class{'' if others == 1 else 'es'}" if others else "no other"
-            numbers.append(f"feature {model.selected[feature]} (also {also})")
+            used = f"also used by {others} other class{'' if others == 1 else 'es'}"
+            if not others:
+                used = "used by no other class"
+            numbers.append(f"feature {model.selected[feature]} ({used})")
         return (f"Recognised by {', '.join(numbers)}." if numbers else "It uses no feature.",)
     both, one, other = (features for _, features in groups)
     if not one and not other:

@@ -10,8 +10,7 @@ from typing import Any
 from PIL import Image
 
 from qpmstudy.explain.captions import Tile, sheet
-from qpmstudy.explain.drawing import Drawing, in_rows
-from qpmstudy.explain.overlays import colour
+from qpmstudy.explain.drawing import Drawing, colours_of, in_rows
 from qpmstudy.inference import Prediction, TokenModel
 
 TILES_A_ROW = 6
@@ -70,7 +69,7 @@ def contrast_sheet(drawing: Drawing, label: int, other: int) -> Image.Image:
     model, prediction = drawing.model, drawing.prediction
     found = contrast(prediction, label, other)
     order = [*found.only_label, *found.only_other, *found.both]
-    colours = {feature: colour(position) for position, feature in enumerate(order)}
+    colours = colours_of(model, order)
 
     def together(features: list[int], title: str, words: str) -> Tile:
         return drawing.tile(features, [colours[f] for f in features], title, words, SIDE)

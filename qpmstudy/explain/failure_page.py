@@ -6,14 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from qpmstudy.confusions import Confusion, confusion_lines
 from qpmstudy.explain.captions import Tile
 from qpmstudy.explain.class_page import features_of
-from qpmstudy.explain.drawing import SIDE, Shown, shrunk
-from qpmstudy.explain.overlays import Colour, colour, heat, tinted
+from qpmstudy.explain.drawing import SIDE, Shown, colours_of, shrunk
+from qpmstudy.explain.overlays import Colour, heat, tinted
 from qpmstudy.explain.page import Page, Section, Strip, side_of, signed
 from qpmstudy.inference import TokenModel
 
-EVIDENCE: Colour = (240, 228, 66)
+EVIDENCE: Colour = (150, 60, 255)
 """Of the dense model's GradCAM, which belongs to no feature."""
 
 
@@ -46,24 +47,39 @@ class Failure:
     dense: DenseView | None
 
 
-def failure_page(model: TokenModel, failures: Sequence[Failure], words: Sequence[str]) -> Page:
+def failure_page(
+    model: TokenModel,
+    failures: Sequence[Failure],
+    confused: Sequence[Confusion],
+    words: Sequence[str],
+) -> Page:
     """Return the page of some mistakes; `words` say which, of how many."""
-    sections = tuple(_section(model, number, one) for number, one in enumerate(failures, start=1))
-    return Page("Mistakes", tuple(words), sections)
+    colours = colours_of(model, [f for one in failures for f in _features(model, one)[0]])
+    sections = [
+        _section(model, number, one, colours) for number, one in enumerate(failures, start=1)
+    ]
+    if confused:
+        lines = confusion_lines(confused, model.class_names)
+        sections.insert(0, Section("What is taken for what", tuple(lines)))
+    return Page("Mistakes", tuple(words), tuple(sections))
 
 
-def _section(model: TokenModel, number: int, failure: Failure) -> Section:
+def _features(model: TokenModel, failure: Failure) -> tuple[list[int], list[int]]:
+    """Return the features of both classes, and those that both use, which come first there too."""
+    wrong = failure.image.drawing.prediction.top(1)[0]
+    mine, theirs = features_of(model, failure.image.label), features_of(model, wrong)
+    both = [feature for feature in mine if feature in theirs]
+    return list(dict.fromkeys([*both, *theirs, *mine])), both
+
+
+def _section(
+    model: TokenModel, number: int, failure: Failure, colours: dict[int, Colour]
+) -> Section:
     drawing, true = failure.image.drawing, failure.image.label
     prediction = drawing.prediction
     wrong = prediction.top(1)[0]
     mine, theirs = features_of(model, true), features_of(model, wrong)
-    both = [feature for feature in mine if feature in theirs]
-    order = [
-        *both,
-        *(feature for feature in theirs if feature not in both),
-        *(feature for feature in mine if feature not in both),
-    ]
-    colours = {feature: colour(position) for position, feature in enumerate(order)}
+    order, both = _features(model, failure)
     side = side_of(4 + (failure.dense is not None), labelled=False)
 
     def painted(features: list[int], title: str, label: int) -> Tile:

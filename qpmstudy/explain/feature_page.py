@@ -7,8 +7,7 @@ from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure as Drawn
 
 from qpmstudy.explain.captions import Tile
-from qpmstudy.explain.drawing import Shown, shrunk
-from qpmstudy.explain.overlays import PALETTE
+from qpmstudy.explain.drawing import Shown, colours_of, shrunk
 from qpmstudy.explain.page import MARGIN, WIDTH, Figure, Page, Section, Strip, side_of
 from qpmstudy.inference import TokenModel
 from qpmstudy.plots.style import BLUE, OTHER, png
@@ -17,7 +16,6 @@ DPI = 150
 CROP = 3 / 8
 """Side of a crop as a share of the picture's."""
 BARS = 24
-ITS_COLOUR = PALETTE[0]
 
 
 def feature_page(
@@ -127,6 +125,7 @@ def _plain(name: str) -> str:
 
 def _strips(feature: int, shown: Sequence[Shown]) -> tuple[Strip, ...]:
     side = side_of(len(shown), labelled=True, largest=200)
+    its_colour = colours_of(shown[0].drawing.model, [feature])[feature]
     crops, painted, whole = [], [], []
     for one in shown:
         drawing = one.drawing
@@ -134,7 +133,7 @@ def _strips(feature: int, shown: Sequence[Shown]) -> tuple[Strip, ...]:
         peak = int(drawing.prediction.feature_maps[:, feature].argmax())
         row, column = divmod(peak, columns)
         place = ((row + 0.5) / rows, (column + 0.5) / columns)
-        overlay = drawing.painted([feature], [ITS_COLOUR])
+        overlay = drawing.painted([feature], [its_colour])
         crops.append(
             Tile(
                 shrunk(crop_at(drawing.picture, place), side),
@@ -146,6 +145,6 @@ def _strips(feature: int, shown: Sequence[Shown]) -> tuple[Strip, ...]:
         whole.append(Tile(shrunk(overlay, side), ""))
     return (
         Strip(tuple(crops), "crop", "around the place where it fires most"),
-        Strip(tuple(painted), "the same, painted", "where it fires", ITS_COLOUR),
-        Strip(tuple(whole), "whole image", "", ITS_COLOUR),
+        Strip(tuple(painted), "the same, painted", "where it fires", its_colour),
+        Strip(tuple(whole), "whole image", "", its_colour),
     )

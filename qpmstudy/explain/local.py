@@ -8,8 +8,8 @@ from PIL import Image
 
 from qpmstudy.explain.captions import Tile, sheet
 from qpmstudy.explain.contrast import contrast_facts, contrast_sheet
-from qpmstudy.explain.drawing import Drawing, in_rows
-from qpmstudy.explain.overlays import Colour, colour
+from qpmstudy.explain.drawing import Drawing, colours_of, in_rows
+from qpmstudy.explain.overlays import Colour
 from qpmstudy.files import write_json
 from qpmstudy.inference import Prediction, TokenModel
 
@@ -46,7 +46,7 @@ def write_explanation(
     drawing = Drawing(model, image, prediction)
     label = prediction.top(1)[0]
     used = prediction.used(label)
-    colours = {feature: colour(position) for position, feature in enumerate(used)}
+    colours = colours_of(model, used)
     pictures = {
         "combined.png": Image.fromarray(drawing.painted(used, list(colours.values()))),
         "overview.png": sheet(in_rows(_overview(drawing, label, colours), TILES_A_ROW)),
@@ -87,7 +87,7 @@ def _all_features(drawing: Drawing, colours: dict[int, Colour]) -> list[Tile]:
         drawing.feature_tile(
             feature,
             colours.get(feature, UNUSED),
-            f"{strength[feature]:.2f} of its peak",
+            f"{'' if feature in colours else 'unused, '}{strength[feature]:.2f} of peak",
             SMALL_SIDE,
         )
         for feature in order

@@ -25,7 +25,9 @@ img { display: block; max-width: 100%; height: auto; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; }
 td, th { padding: .25rem; text-align: left; vertical-align: bottom; }
-th[scope=row] { vertical-align: top; min-width: 9rem; max-width: 12rem; }
+th[scope=row] { vertical-align: top; box-sizing: border-box; min-width: 11rem; width: 11rem;
+  max-width: 11rem; }  /* the same in each table, so that their pictures line up */
+td figcaption { contain: inline-size; }
 th[scope=colgroup] { font-weight: normal; border-bottom: 2px solid #202020; }
 td img { max-width: none; }
 .strip, ul.legend { display: flex; flex-wrap: wrap; gap: .5rem; align-items: flex-end; }

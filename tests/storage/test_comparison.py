@@ -116,7 +116,16 @@ def test_a_folder_of_images_gives_what_its_embeddings_gave(
 ) -> None:
     stored = compared(pair, finished)
     folder = compared(
-        pair, finished, "--data", birds.root, "--dataset", "cub2011", "--out", tmp_path
+        pair,
+        finished,
+        "--data",
+        birds.root,
+        "--dataset",
+        "cub2011",
+        "--split",
+        "test",
+        "--out",
+        tmp_path,
     )
     assert folder["images"] == stored["images"]
     for name, metric in folder["metrics"].items():
@@ -138,7 +147,7 @@ def test_images_that_only_one_has_are_left_out(pair: tuple[Path, Path], finished
 def test_nothing_in_common_is_refused(pair: tuple[Path, Path], finished: Any) -> None:
     images = stored_images(pair[0], finished.root)
     shift = stored_images(pair[1], finished.root, split="shift")
-    with pytest.raises(DataError, match=r"have no image of the test split in common"):
+    with pytest.raises(DataError, match=r"have none of the 12 images of the test split"):
         in_common(images, shift)
 
 

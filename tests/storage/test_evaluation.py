@@ -113,7 +113,7 @@ def test_classes_go_by_their_names(model: Path, birds: ImageDataset, tmp_path: P
             target = tmp_path / birds.class_names[birds.labels[index]] / Path(name).name
             target.parent.mkdir(exist_ok=True)
             shutil.copy(birds.image_path(index), target)
-    found = evaluate_images(model, tmp_path, quiet, "folder-some", "all")
+    found = evaluate_images(model, tmp_path, quiet, "folder-some")
     subset = birds.only(np.flatnonzero(np.isin(birds.labels, kept)))
     assert found.images == len(subset)
     assert found.metrics["plausibility"] is None
@@ -147,7 +147,8 @@ def test_other_weights_and_backbones_are_refused(
 
 def test_splits_that_are_not_there(model: Path, finished: Any, birds: ImageDataset) -> None:
     for split in ("tests", "val"):
-        with pytest.raises(ConfigError, match=rf"'birds' has no split '{split}': .*shift, .*, all"):
+        known = "choose one of shift, test, train, validation, all"
+        with pytest.raises(ConfigError, match=rf"'birds' has no split '{split}': {known}"):
             evaluate_stored(model, finished.root, split=split)
     with pytest.raises(ConfigError, match=r"no split 'validation' \(validation is a part of"):
         on_the_way(model, birds, "validation")
@@ -164,9 +165,12 @@ def test_the_command(model: Path, finished: Any, birds: ImageDataset, tmp_path: 
     said = here("evaluate", model, *root)
     assert said.code == 0, said.err
     metrics = record_of(model)["metrics"]
-    assert said.out.startswith(f"{model} on test of birds: 12 images\n  embeddings at ")
+    assert said.out.startswith(
+        f"{model} on the 12 images of the test split of birds\n  embeddings at "
+    )
     assert f"  accuracy                 {metrics['test']['accuracy']:.4f}" in said.out
     assert "optimistic" not in said.out
+    assert "All of them count" not in said.out
     assert "optimistic" in here("evaluate", model, "--split", "validation", *root).out
     answer = json.loads(here("evaluate", model, "--split", "shift", "--json", *root).out)
     assert answer["metrics"] == metrics["shift"]
@@ -176,7 +180,10 @@ def test_the_command(model: Path, finished: Any, birds: ImageDataset, tmp_path: 
     shutil.copytree(birds.root, copy)
     tested = int(np.flatnonzero(birds.splits == "test")[2])
     (copy / "images" / birds.ids[tested]).write_bytes(b"")
-    images = ("evaluate", model, "--dataset", "cub2011", "--data", copy, *root)
+    images = (
+        *("evaluate", model, "--dataset", "cub2011", "--data", copy, "--split", "test"),
+        *root,
+    )
     refused(here(*images), 1, "1 of the 12 images", birds.ids[tested], "--skip-broken")
     rest = here(*images, "--skip-broken", "--json")
     assert rest.code == 0, rest.err

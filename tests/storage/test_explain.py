@@ -1,6 +1,7 @@
 """Global explanations of an exported model, through the command line and behind it."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,17 +14,19 @@ from PIL import Image
 
 from command import here, refused
 from qpmstudy.datasets import ImageDataset
-from qpmstudy.errors import ConfigError, DataError
+from qpmstudy.errors import ConfigError
 from qpmstudy.exported import load_model, read_model
 from qpmstudy.metrics.plausibility import weighted_maps
-from storage.dense_model import dense_model
+from storage.dense_model import Dense, dense_model
 from storage.gallery import Gallery, gallery
 from storage.global_explanations import (
     explain_failures,
+    mistakes_text,
     numbered_class,
     numbered_feature,
 )
 from storage.layout import StorageRoot
+from storage.learned_from import LearnedFrom, learned_from
 from storage.model_images import stored_images
 
 
@@ -128,20 +131,40 @@ def test_mistakes_are_all_there(
     wrong = tested.seen.failures()
     assert wrong, "the tiny model makes mistakes"
     assert set(wrong) == set(np.flatnonzero(tested.seen.predicted != tested.seen.labels).tolist())
-    dense = dense_model(finished.root, record_of(model)).classifier
-    page = explain_failures(tested, trained, dense, len(wrong), "")
-    assert len(page.sections) == len(wrong)
-    assert "these are all" in page.words[0]
-    for section in page.sections:
+    learned = LearnedFrom(trained)
+    page = explain_failures(
+        tested, learned, dense_model(finished.root, record_of(model)), len(wrong)
+    )
+    confused, *sections = page.sections
+    assert len(sections) == len(wrong)
+    counts = [int(re.search(r": (\d+) of its 3 images$", line)[1]) for line in confused.words]  # type: ignore[index]  # fails if there is none
+    assert counts == sorted(counts, reverse=True)
+    assert sum(counts) == len(wrong)
+    assert page.words[1].startswith("These are all.")
+    colours: dict[str, set[object]] = {}
+    for section in sections:
+        for colour, words in section.legend:
+            colours.setdefault(words.partition(":")[0], set()).add(colour)
+    assert len(colours) > 1
+    assert all(len(one) == 1 for one in colours.values())
+    for section in sections:
         titles = [tile.title for tile in section.strips[0].tiles]
         assert titles[:4] == ["input", "predicted", "true", "dense model, GradCAM"]
         assert titles[4] == "nearest training image of the predicted class"
-    without = explain_failures(tested, trained, None, 1, "nobody kept it.")
-    assert without.words[1] == "The dense model's GradCAM is left out: nobody kept it."
-    assert len(without.sections) == 1
-    perfect = replace(tested.seen, probabilities=np.eye(4)[tested.seen.labels])
-    with pytest.raises(DataError, match=r"recognises all of the 12 images of the test split"):
-        explain_failures(Gallery(tested.images, perfect), trained, None, 1, "")
+    nothing = Dense(None, "nobody kept it."), LearnedFrom(None, "nor them.")
+    without = explain_failures(tested, nothing[1], nothing[0], 1)
+    assert without.words[2:] == (
+        "The dense model's GradCAM is left out: nobody kept it.",
+        "The nearest training image is left out: nor them.",
+    )
+    assert len(without.sections) == 2
+    perfect = Gallery(
+        tested.images, replace(tested.seen, probabilities=np.eye(4)[tested.seen.labels])
+    )
+    page = explain_failures(perfect, learned, nothing[0], 1)
+    assert page.sections == ()
+    assert "recognises all of the 12 images of the test split of birds: no mistake" in page.words[0]
+    assert mistakes_text(perfect) == page.words[0]
     found = here("explain", model, "failures", "--root", finished.root.path, "--out", tmp_path)
     assert found.code == 0, found.err
     assert "GradCAM is left out" not in (tmp_path / "failures.html").read_text(encoding="utf-8")
@@ -151,8 +174,30 @@ def test_images_in_a_folder_do_as_well(model: Path, birds: ImageDataset, tmp_pat
     where = ("--dataset", "cub2011", "--data", birds.root, "--root", tmp_path / "nowhere")
     found = here("explain", model, "failures", "--count", 1, *where, "--out", tmp_path)
     assert found.code == 0, found.err
-    page = (tmp_path / "failures.html").read_text(encoding="utf-8")
-    assert "The dense model&#x27;s GradCAM is left out: it is not in" in page.replace("<wbr>", "")
+    page = (tmp_path / "failures.html").read_text(encoding="utf-8").replace("<wbr>", "")
+    assert "The dense model&#x27;s GradCAM is left out: it is not in" in page
+    assert "The nearest training image is left out: There are no embeddings at" in page
+    whole = f"the {len(birds)} images of {birds.root}"
+    assert f" of {whole} are taken for another class." in found.out
+    assert f"embedding {birds.root}: {len(birds)} images in " in found.err
+    assert found.err.count("embedding ") == 1
+
+
+def test_the_nearest_are_those_that_the_model_learned_from(
+    model: Path, finished: Any, birds: ImageDataset
+) -> None:
+    """Whatever folder the mistakes are in."""
+    learned = learned_from(model, finished.root).gallery
+    assert learned is not None
+    trained = stored_images(model, finished.root, split="train")
+    assert learned.images.ids == trained.ids
+    assert len(trained.ids) < (birds.splits == "train").sum()  # without what was held out
+
+
+def test_the_natural_order_of_words_is_told(model: Path) -> None:
+    meant = f"MODEL comes first: python cli.py explain {model} class 2"
+    refused(here("explain", "class", model, "2"), 2, meant)
+    refused(here("explain", model, "clas", "2"), 2, "No such command 'clas'")
 
 
 def test_classes_and_features_go_by_name_or_number(model: Path) -> None:
@@ -201,5 +246,5 @@ def test_a_class_without_images_is_said(model: Path, birds: ImageDataset, tmp_pa
     refused(
         here("explain", model, "class", birds.class_names[1], *where, *out),
         1,
-        f"No image of the class '{birds.class_names[1]}' is in the all split",
+        f"No image of the class '{birds.class_names[1]}' is among the ",
     )

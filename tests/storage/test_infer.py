@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import re
 import shutil
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +117,7 @@ def test_broken_images_are_named_at_the_end(model: Path, folder: Path, tmp_path:
         assert line.startswith("Broken: The image")
         assert name in line
         assert why in line
-    assert last.startswith("Error: 3 images cannot be decoded; the others are predicted.")
+    assert last.startswith("Error: 3 of 7 images cannot be decoded; 4 are predicted. Mend them")
     assert "Traceback" not in found.err
     explained = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert explained == ["001-0", "002-2", "003-3", "004-4"]
@@ -135,17 +137,28 @@ def test_a_contrast_is_said_and_drawn(model: Path, folder: Path, tmp_path: Path)
     assert total == pytest.approx(one["against"]["difference"], rel=1e-5, abs=1e-5)
     found = here(*against, best, "--explain", tmp_path)
     assert found.code == 0, found.err
-    assert f"rather than {second}: " in found.out
+    assert f"{best} is what it says; against the runner-up:\n  rather than {second}: " in found.out
     assert f"wrote {tmp_path / 'contrast.png'}" in found.out
     facts = json.loads((tmp_path / "explanation.json").read_text())
     assert facts["class"] == best
     assert facts["against"]["class"] == second
-    refused(here(*against, "no bird"), 2, "is called 'no bird'")
+    (other,) = lines(here(*against, best, "--format", "json"))
+    assert other["against"]["instead_of"] == best
+    assert "instead_of" not in one["against"]
+    for line in found.out.splitlines():
+        if "  = " in line:
+            numbers = [Decimal(n) for n in re.findall(r"[+-]\d+\.\d\d", line)]
+            assert (sum(numbers[:-1]) == numbers[-1]) == ("(terms are rounded)" not in line)
+    every = load_model(model).class_names
+    refused(here(*against, "no bird"), 2, f"is called 'no bird'; there are {', '.join(every)}.")
     refused(here(*against, "a"), 2, "classes have 'a' in their name")
 
 
 def test_what_cannot_be_predicted_at_all(model: Path, tmp_path: Path) -> None:
     refused(here("infer", model, tmp_path), 1, "has no pictures")
+    nowhere = here("infer", model, tmp_path / "x.png")
+    refused(nowhere, 1, "x.png does not exist: name a file that is a picture")
+    assert len(nowhere.err.splitlines()) == 1
     refused(here("infer", tmp_path, tmp_path / "x.png"), 1, "is no exported model")
     found = CliRunner().invoke(main, ["infer", str(model), "-"], input="")
     assert found.exit_code == 0

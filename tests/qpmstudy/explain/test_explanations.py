@@ -47,8 +47,10 @@ def test_an_explanation_is_files_that_add_up(
     assert [one["feature"] for one in facts["features"]] == numbers
     total = sum(one["contribution"] for one in facts["features"])
     assert total == pytest.approx(facts["logit"], abs=1e-4)
-    for position, one in enumerate(facts["features"]):
-        assert one["colour"] == "#{:02x}{:02x}{:02x}".format(*colour(position))
+    for one in facts["features"]:
+        assert one["colour"] == "#{:02x}{:02x}{:02x}".format(
+            *colour(small_model.selected.index(one["feature"]))  # its own on all pages
+        )
         assert facts["class"] in one["classes"]
         column = small_model.selected.index(one["feature"])
         row, place = one["strongest_patch"]

@@ -159,7 +159,7 @@ def test_a_mistake_says_what_both_classes_get(
     true = (wrong + 1) % 3
     dense = DenseView(true, 0.5, np.linspace(-1, 1, 256, dtype=np.float32))
     whole = Failure(shown(true), shown(wrong), 0.75, dense)
-    page = failure_page(small_model, [whole, Failure(shown(true), None, 0.0, None)], ["Some."])
+    page = failure_page(small_model, [whole, Failure(shown(true), None, 0.0, None)], [], ["Some."])
     first, second = page.sections
     assert [len(section.strips[0].tiles) for section in page.sections] == [5, 3]
     assert "similarity 0.75" in first.strips[0].tiles[4].subtitle

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from qpmstudy.confusions import confusion_lines, confusions
 from qpmstudy.explain.seen import Seen
 
 SEEN = Seen(
@@ -31,6 +32,14 @@ def test_no_class_takes_all_places() -> None:
 
 def test_the_surest_mistakes_come_first() -> None:
     assert SEEN.failures() == [5, 3, 2]
+
+
+def test_what_is_confused_most_comes_first() -> None:
+    labels, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([1, 2, 2, 0, 1, 2])
+    found = confusions(labels, predicted)
+    assert found == [(0, 2, 2, 3), (0, 1, 1, 3), (1, 0, 1, 2)]
+    assert confusion_lines(found, ["a", "b", "c"])[0] == "a taken for c: 2 of its 3 images"
+    assert confusions(labels, labels) == []
 
 
 def test_the_nearest_image_has_the_same_direction_whatever_its_length() -> None:
