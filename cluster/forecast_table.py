@@ -14,6 +14,7 @@ def forecast_view(found: Forecast) -> Group:
     runs = f"{found.configurations} configurations x {found.seeds} seeds"
     left = f", {found.done} runs done before" if found.done else ""
     head = [f"{found.study}: {runs}{left}; {found.runs} runs to come"]
+    head += _missing(found)
     if not found.exact:
         head.append(
             f"sampler {found.sampler}: what it will propose is not known; counts of stages are "
@@ -41,6 +42,15 @@ def _cost(found: Forecast) -> str:
     return f"cost: {most}about {duration(found.seconds)} of stages, shared by all slots they get"
 
 
+def _missing(found: Forecast) -> list[str]:
+    """Return a line for each embeddings without which a launch ends at once."""
+    return [
+        f"a launch would end at once: {store.problem}"
+        for store in found.stores
+        if store.bytes is None and not store.made_by_launch
+    ]
+
+
 def _needs(found: Forecast) -> list[str]:
     lines = []
     for store in found.stores:
@@ -52,6 +62,4 @@ def _needs(found: Forecast) -> list[str]:
                 f"{name}: not there yet; the launch makes them, or before it: "
                 f"{(store.problem or '').rpartition(': ')[2]}"
             )
-        else:
-            lines.append(f"{name}: {store.problem}")
     return [*lines, *found.memory]

@@ -88,6 +88,8 @@ def launch(
         write_study_events(folder.tensorboard, spec, context.held_out)
         driver = StudyDriver(spec, ledger, context, plan, reporter, spending)
         if driver.has_job():
+            where = "joining the cluster" if joins_cluster() else "starting a local cluster"
+            reporter.line(f"{where} ...")
             run_with_tune(driver, root, stores, tokens, verbose)
         elif not driver.ended and not plan.machine.stopped_early:
             reporter.line("nothing is left to do: no stage was run")
@@ -138,5 +140,6 @@ def _check_spec(spec: StudySpec, folder: StudyFolder, extend: bool) -> None:
 
 def _opening(spec: StudySpec, plan: Plan) -> str:
     runs = f"{spec.configurations} configurations x {spec.seeds} seeds"
-    done = f", {plan.complete} of them done before" if plan.complete else ""
+    done = f", {plan.complete} configurations done before" if plan.complete else ""
+    done += f" ({len(plan.rows)} runs)" if done else ""
     return f"study {spec.name}: {runs}{done}; searching on the {spec.objective_split} split"

@@ -6,7 +6,8 @@ run differ. How often a configuration is on the front of such a draw is its prob
 
 A seed changes all configurations alike to some degree: it draws the validation images and the
 dense model that many of them share. The draws have that correlation; without it, configurations
-that always differ by the same would seem harder to tell apart than they are.
+that always differ by the same would seem harder to tell apart than they are. What a metric cannot
+be is not drawn: the mean of accuracies that are known and others of at most 1 has a bound.
 
 Symbols in shapes: n configurations, s seeds (`seeds.max`), m objectives, d draws.
 """
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qpmstudy.columns import range_of
 from qpmstudy.pareto.front import on_front_in_draws
 from storage.results import Row
 from storage.study import Seeds, StudySpec
@@ -41,6 +43,7 @@ class Replication:
 
     seeds: Seeds
     maximise: tuple[bool, ...]  # one for each objective
+    names: tuple[str, ...] = ()  # of the objectives; without them they can be any number
 
     def next(self, table: Table, count: int) -> list[tuple[int, int]]:
         """Return up to `count` pairs (trial, seed) to run; none when nothing is in doubt.
@@ -102,8 +105,9 @@ class Replication:
             for seed, objectives in table[trial].items():
                 if objectives is not None and seed < self.seeds.max:
                     values[row, seed] = objectives
-        values = np.where(self.maximise, values, -values)
         done = ~np.isnan(values[:, :, 0])  # (n, s)
+        low, high = self._bounds(values, done)
+        values = np.where(self.maximise, values, -values)
         runs = done.sum(1)  # (n)
         means = np.nanmean(values, axis=1)  # (n, m)
         residuals = np.where(done[:, :, None], values - means[:, None], 0)
@@ -117,12 +121,26 @@ class Replication:
         rho = shared[:, None, None]
         deviation = np.sqrt(rho) * common + np.sqrt(1 - rho) * alone  # (m, d, n)
         drawn: np.ndarray = means.T[:, None] + spread.T[:, None] * deviation
-        return drawn
+        return drawn.clip(low.T[:, None], high.T[:, None])
+
+    def _bounds(self, values: np.ndarray, done: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return between what the means over all seeds of values (n, s, m) lie (n, m), as drawn."""
+        ranges = [
+            range_of(name, values[:, :, column].flat) for column, name in enumerate(self.names)
+        ] or [(-math.inf, math.inf)] * len(self.maximise)
+        ends = np.where(self.maximise, 1, -1) * np.array(ranges).T  # (2, m)
+        low, high = np.sort(ends, axis=0)
+        sums = np.where(self.maximise, 1, -1) * np.nansum(values, axis=1)
+        missing = self.seeds.max - done.sum(1)[:, None]  # (n, 1)
+        with np.errstate(invalid="ignore"):  # no end of no missing seed
+            open_low, open_high = (np.where(missing > 0, missing * end, 0) for end in (low, high))
+        return (sums + open_low) / self.seeds.max, (sums + open_high) / self.seeds.max
 
 
 def replication(spec: StudySpec) -> Replication:
     """Return what decides about the replicates of a study."""
-    return Replication(spec.seeds, tuple(way == "max" for way in spec.objectives.values()))
+    maximise = tuple(way == "max" for way in spec.objectives.values())
+    return Replication(spec.seeds, maximise, tuple(spec.objectives))
 
 
 def study_over(spec: StudySpec, rows: Sequence[Row]) -> bool:

@@ -1,5 +1,8 @@
 """Names of what stages find out, as results call them; importing them needs no torch."""
 
+import math
+from collections.abc import Iterable
+
 SPLIT_METRICS = (
     *("accuracy", "plausibility", "plausibility_shifted", "empty_maps", "sid"),
     "patch_contextualisation",
@@ -23,6 +26,9 @@ COUNTS = (*COMPACTNESS, "seconds_per_epoch", "dead_features", "empty_maps")
 
 MASKED = ("plausibility", "plausibility_shifted", "empty_maps")
 """What columns are called that only a dataset with object masks has values in."""
+
+ROUNDING = 1e-6
+"""By how much a mean of single-precision numbers may leave the range of what it is a mean of."""
 
 MEANINGS = {
     "accuracy": "Share of images whose class is predicted [fraction].",
@@ -62,3 +68,20 @@ def is_fraction(metric: str) -> bool:
 def needs_masks(metric: str) -> bool:
     """Return whether a metric is measured with object masks alone."""
     return metric.endswith(MASKED)
+
+
+def range_of(metric: str, values: Iterable[float]) -> tuple[float, float]:
+    """Return between what a metric can lie: 0 and 1 for a fraction, 0 and infinity for a count.
+
+    One of which a value lies outside has no ends: Plausibility leaves [0, 1] where weights are
+    signed, and stays in it for those of a selection.
+
+    Args:
+        metric: a column's name, with that of a split or phase before it.
+        values: that were measured; NaN where there is none.
+    """
+    low, high = 0.0, 1.0 if is_fraction(metric) else math.inf
+    if metric.endswith("patch_contextualisation"):  # a cosine
+        low = -1.0
+    outside = any(value < low - ROUNDING or value > high + ROUNDING for value in values)
+    return (-math.inf, math.inf) if outside else (low, high)

@@ -61,14 +61,21 @@ def share_interval(hits: int, of: int) -> Interval:
     return Interval(hits / of, float(found.low), float(found.high))
 
 
-def mean_interval(values: Sequence[float]) -> Interval:
-    """Return the mean of a few values with Student's interval; NaN around a single one."""
+def mean_interval(
+    values: Sequence[float], within: tuple[float, float] = (-math.inf, math.inf)
+) -> Interval:
+    """Return the mean of a few values with Student's interval; NaN around a single one.
+
+    Args:
+        values: of each seed.
+        within: between what a value, and so their mean, can lie: the interval ends there.
+    """
     mean = float(np.mean(values))
     if len(values) < 2:
         return Interval(mean, math.nan, math.nan)
     error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
     reach = error * float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
-    return Interval(mean, mean - reach, mean + reach)
+    return Interval(mean, max(mean - reach, within[0]), min(mean + reach, within[1]))
 
 
 def paired_difference(

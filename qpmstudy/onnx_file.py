@@ -146,7 +146,9 @@ def needed() -> None:
         NotInstalledError: it is not.
     """
     if onnx is None:
-        raise NotInstalledError("ONNX needs three packages more: pip install 'qpmstudy[onnx]'")
+        raise NotInstalledError(
+            "ONNX needs three packages more: pip install -c constraints.txt -e '.[onnx]'"
+        )
 
 
 def _strip(proto: Any) -> None:

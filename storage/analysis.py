@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qpmstudy.columns import is_fraction, needs_masks
+from qpmstudy.columns import is_fraction, needs_masks, range_of
 from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.pareto import Constraint, FrontAnalysis, SeedTable, analyse, parse_constraint
 from qpmstudy.registry import did_you_mean
@@ -218,7 +218,8 @@ def _table(members: Sequence[Member], metrics: Sequence[str]) -> SeedTable:
             values[index, place[row["seed"]]] = numbers
             done[index, place[row["seed"]]] = True
     eligible = np.array([member.eligible for member in members], dtype=bool)
-    return SeedTable(tuple(metrics), values, done, eligible)
+    ranges = tuple(range_of(name, values[:, :, column].flat) for column, name in enumerate(metrics))
+    return SeedTable(tuple(metrics), values, done, eligible, ranges)
 
 
 def _reference(table: SeedTable, objectives: Mapping[str, str]) -> list[float]:

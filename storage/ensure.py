@@ -1,8 +1,12 @@
 """Making sure that the embeddings a study needs are there."""
 
+import difflib
+
 from qpmstudy.datasets import is_synthetic
+from qpmstudy.errors import DataError
 from storage.embeddings import EmbeddingStore, is_complete, open_store
 from storage.layout import StorageRoot
+from storage.places import stores_below
 from storage.progress import PhaseProgress
 
 
@@ -22,4 +26,21 @@ def ensure_store(
         from storage.prepare import embed
 
         return embed(root, dataset, backbone, progress)
-    return open_store(path, dataset, backbone)
+    return open_named(root, dataset, backbone)
+
+
+def open_named(root: StorageRoot, dataset: str, backbone: str) -> EmbeddingStore:
+    """Open the embeddings of a dataset by a backbone; where there are none, name a near dataset.
+
+    Raises:
+        DataError: the store is missing, incomplete, damaged, or another's.
+        StoreError: its URL cannot be reached.
+    """
+    try:
+        return open_store(root.embeddings(dataset, backbone), dataset, backbone)
+    except DataError as error:
+        there = {name.removeprefix("folder-"): name for name, _ in stores_below(root.below)}
+        near = difflib.get_close_matches(dataset.removeprefix("folder-"), there, n=1)
+        if dataset in there.values() or not near:
+            raise
+        raise DataError(f"{error}. Did you mean {there[near[0]]!r}?") from error

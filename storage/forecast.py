@@ -14,7 +14,8 @@ from qpmstudy.datasets import is_synthetic
 from qpmstudy.errors import DataError
 from qpmstudy.stage_graph import STAGES, stage_keys
 from storage.artifacts import ArtifactStore
-from storage.embeddings import EmbeddingStore, open_store
+from storage.embeddings import EmbeddingStore
+from storage.ensure import open_named
 from storage.history import BASES, History, read_history, sections
 from storage.layout import StorageRoot
 from storage.memory import RESERVE, allowed_memory, available_memory, needed
@@ -220,7 +221,7 @@ def _cost(
 
 def _open(root: StorageRoot, dataset: str, backbone: str) -> EmbeddingStore | DataError:
     try:
-        return open_store(root.embeddings(dataset, backbone), dataset, backbone)
+        return open_named(root, dataset, backbone)
     except DataError as error:
         return error
 

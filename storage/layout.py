@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qpmstudy.errors import ConfigError, DataError
+from qpmstudy.registry import did_you_mean
 from storage.artifacts import ArtifactStore
 from storage.places import Place, stores_below
 from storage.results import ResultTable
@@ -104,10 +105,11 @@ class StorageRoot:
         """
         folder = self.study(name)
         if not folder.spec.is_file():
-            known = ", ".join(study.name for study in self.studies()) or "none yet"
+            names = [study.name for study in self.studies()]
+            known, near = ", ".join(names) or "none yet", did_you_mean(name, names)
+            launch = " Launch one: python cli.py study launch studies/l1fm.yaml"
             raise DataError(
-                f"There is no study {name!r} in {self.path} (known: {known}). "
-                "Launch one: python cli.py study launch studies/l1fm.yaml"
+                f"There is no study {name!r} in {self.path} (known: {known}).{near or launch}"
             )
         return folder
 

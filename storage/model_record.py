@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qpmstudy.columns import CERTIFICATE
+from qpmstudy.columns import CERTIFICATE, range_of
 from qpmstudy.intervals import mean_interval, share_interval
 from qpmstudy.stages import StageOutput
 from storage.model_card import METRICS_SHOWN
@@ -56,7 +56,7 @@ def over_seeds(rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
     for name in (*METRICS_SHOWN, *(f"test_{metric}" for metric in METRICS_SHOWN)):
         values = [row[name] for row in rows if row.get(name) is not None]
         if values:
-            mean = mean_interval(values)
+            mean = mean_interval(values, range_of(name, values))
             low, high = (None if math.isnan(end) else end for end in (mean.low, mean.high))
             found[name] = {"seeds": len(values), "value": mean.value, "low": low, "high": high}
     return found

@@ -50,15 +50,17 @@ def launch(
     Set RAY_ADDRESS to run on a cluster; otherwise this machine is used.
     """
     from cluster.budget import Budget
-    from cluster.launch import launch as run
-    from cluster.logs import quiet
-    from cluster.pace import duration
-    from cluster.reporter import Reporter
-    from cluster.tables import front_table
     from storage.study import load_study
 
     budget = Budget.parse(time_budget, max_stages)
     spec = load_study(file)
+    click.echo(f"study {spec.name}: loading torch and Ray ...")
+    from cluster.launch import launch as run  # seconds of imports, after the first sign of life
+    from cluster.logs import quiet
+    from cluster.pace import duration
+    from cluster.reporter import Reporter
+    from cluster.tables import front_table
+
     storage = storage_root(root, embeddings)
     screen = console()
     with quiet(storage.study(spec.name).log, verbose):
@@ -98,7 +100,14 @@ def list_studies(root: Path) -> None:
     """List every study under the root with its progress."""
     from cluster.tables import studies_table
 
-    console().print(studies_table(storage_root(root)))
+    storage = storage_root(root)
+    if not storage.studies():
+        click.echo(
+            f"There are no studies in {root}. Launch one: python cli.py study launch "
+            "studies/l1fm.yaml"
+        )
+        return
+    console().print(studies_table(storage))
 
 
 @study.command()

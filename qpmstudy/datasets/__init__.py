@@ -20,7 +20,8 @@ from pathlib import Path
 from qpmstudy.datasets.base import ImageDataset
 from qpmstudy.datasets.birds import PRESETS, make_birds
 from qpmstudy.datasets.checks import broken_images
-from qpmstudy.registry import Registry
+from qpmstudy.errors import ConfigError
+from qpmstudy.registry import Registry, did_you_mean
 
 DATASETS: Registry[Callable[[str, Path], ImageDataset]] = Registry(
     "dataset",
@@ -52,6 +53,7 @@ def open_dataset(name: str, root: Path) -> ImageDataset:
         ConfigError: no dataset has this name.
         DataError: the folder is missing, incomplete or holds another dataset.
     """
+    check_dataset(name)
     return DATASETS.get(registered(name))(name, root)
 
 
@@ -61,7 +63,18 @@ def check_dataset(name: str) -> None:
     Raises:
         ConfigError: no dataset has this name.
     """
-    DATASETS.check(registered(name))
+    if registered(name) in DATASETS.names():
+        return
+    choices = ", ".join("folder-NAME" if known == "folder" else known for known in DATASETS.names())
+    own = OWN_FOLDER.fullmatch(f"folder-{name}")
+    raise ConfigError(
+        f"Unknown dataset {name!r}: the choices are {choices}."
+        + (
+            did_you_mean(name, DATASETS.names())
+            or f" Images of your own, a folder a class: {own[0] if own else 'folder-photos'}, and "
+            "their folder by --data."
+        )
+    )
 
 
 def is_synthetic(name: str) -> bool:

@@ -34,12 +34,14 @@ class SeedTable:
         values: the values.
         done: which seeds of a configuration are complete.
         eligible: which configurations may be on the front: enough seeds, and none failed.
+        ranges: between what each metric can lie; None: anywhere.
     """
 
     metrics: tuple[str, ...]
     values: Float[np.ndarray, "n s M"]
     done: Bool[np.ndarray, "n s"]
     eligible: Bool[np.ndarray, " n"]
+    ranges: tuple[tuple[float, float], ...] | None = None
 
     def columns(self, names: Sequence[str]) -> list[int]:
         """Return where metrics stand."""
@@ -129,7 +131,9 @@ def analyse(
     eligible = np.where(table.eligible[:, None], means, np.nan)
     points = np.where(feasible[:, None], eligible, np.nan)
     on_front = non_dominated(points, maximise)
-    better = _draws(values, table, maximise, constraints, seed)
+    ranges = None if table.ranges is None else [table.ranges[column] for column in columns]
+    drawn = drawn_means(values, table.done, _size(table), seed, ranges)
+    better = _better(drawn, table, maximise, constraints)
     above = better - _zero(reference, maximise)
     above = above if count <= 2 else above[:FEW_DRAWS]
     dominated_by = best_dominators(eligible, maximise, on_front)
@@ -158,16 +162,18 @@ def _feasible(bounded: np.ndarray, constraints: Sequence[Constraint]) -> np.ndar
     return kept
 
 
-def _draws(
-    values: np.ndarray,
+def _size(table: SeedTable) -> int:
+    return DRAWS if len(table.values) <= MANY else FEW_DRAWS
+
+
+def _better(
+    draws: np.ndarray,
     table: SeedTable,
     maximise: Sequence[bool],
     constraints: Sequence[Constraint],
-    seed: int,
 ) -> np.ndarray:
     """Return draws (d, n, m), larger being better; NaN for what may not be on the front."""
-    size, count = DRAWS if len(values) <= MANY else FEW_DRAWS, len(maximise)
-    draws = drawn_means(values, table.done, size, seed)
+    count = len(maximise)
     kept = _feasible(draws[:, :, count:], constraints) & table.eligible
     better = np.where(np.asarray(maximise, dtype=bool), draws[:, :, :count], -draws[:, :, :count])
     return np.where(kept[:, :, None], better, np.nan)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from qpmstudy.plots.style import BLUE, ORANGE, OTHER, png
 
@@ -69,12 +70,35 @@ def front_figure(
         if len(objectives) == 2:
             front = sorted(p.values for p in points if p.on_front)
             axes.plot([x for x, _ in front], [y for _, y in front], color=BLUE, lw=1, zorder=1)
+    _legend(figure.axes[0], points)
     if len(pairs) == 1:
         figure.axes[0].set_title(title, loc="left", fontsize=12)
     else:
         figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     figure.supxlabel(note, fontsize=8, color="#555555", x=0.99, ha="right")
     return png(figure)
+
+
+def _shade(point: FrontPoint) -> str:
+    return BLUE if point.on_front else ORANGE if point.probability >= LIKELY else OTHER
+
+
+def _legend(axes: Axes, points: Sequence[FrontPoint]) -> None:
+    """Say what the colours and marks stand for that there are, if the front is not alone."""
+    feasible = {_shade(point) for point in points if point.feasible}
+    kinds = [
+        Line2D([], [], color=shade, marker="o", ls="", label=words)
+        for shade, words in (
+            (BLUE, "on the front"),
+            (ORANGE, "perhaps on it (how probably)"),
+            (OTHER, "not on it"),
+        )
+        if shade in feasible
+    ]
+    if not all(point.feasible for point in points):
+        kinds.append(Line2D([], [], color=OTHER, marker="x", ls="", label="breaks a constraint"))
+    if len(kinds) > 1:
+        axes.legend(handles=kinds, fontsize=8, framealpha=0.7)
 
 
 def _panel(
@@ -88,7 +112,7 @@ def _panel(
         at = point.values[x], point.values[y]
         if any(map(math.isnan, at)):
             continue
-        shade = BLUE if point.on_front else ORANGE if point.probability >= LIKELY else OTHER
+        shade = _shade(point)
         likely = point.on_front or point.probability >= LIKELY
         axes.errorbar(
             *at,

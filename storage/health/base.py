@@ -13,6 +13,9 @@ from storage.summary import estimate
 NAMED = 6
 """Trials that are named; of more only the number is given."""
 
+FEW_SEEDS = 3
+"""Fewer say next to nothing about the spread."""
+
 Level = Literal["problem", "warning", "note"]
 
 

@@ -1,11 +1,11 @@
 """Whether there is a front, how sure it is, and where it lies in the space."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from storage.analysis import ParetoResult
-from storage.health.base import Finding, means_of, named
+from storage.health.base import FEW_SEEDS, Finding, means_of, named
 
 DOUBT = (0.05, 0.95)
 """Probabilities of being on the front between which that is open."""
@@ -33,8 +33,15 @@ def doubt_findings(result: ParetoResult) -> Iterator[Finding]:
         yield Finding(
             "warning",
             f"it is open whether {names} {'is' if len(open_ones) == 1 else 'are'} on the front: "
-            "more seeds would tell",
+            + _remedy(result, open_ones),
         )
+
+
+def _remedy(result: ParetoResult, open_ones: Sequence[int]) -> str:
+    fewest = min(len(result.members[index].complete) for index in open_ones)
+    if fewest >= FEW_SEEDS:
+        return "more seeds would tell"
+    return f"{fewest} seeds say little, more would tell"
 
 
 def held_out_findings(result: ParetoResult) -> Iterator[Finding]:

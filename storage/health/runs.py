@@ -4,10 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from storage.analysis import ParetoResult, StudyResults
-from storage.health.base import Finding, counted
+from storage.health.base import FEW_SEEDS, Finding, counted
 
-FEW_SEEDS = 3
-"""Fewer say next to nothing about the spread."""
 CAUSES = 3
 """Causes of failures that are told."""
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from qpmstudy.errors import ConfigError
+from storage.study.parsing import parse_study
 from storage.study.space import Parameter, grid, settings
-from storage.study.spec import StudySpec, parse_study
+from storage.study.spec import StudySpec
 
 # may change at any time: it is not part of the question
 FREE = frozenset({"description", "stages", "parallel", "table", "tensorboard"})

@@ -1,7 +1,8 @@
 """What is wrong with a space, in sentences."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -33,8 +34,8 @@ def entry_problems(space: dict[str, SpaceEntry]) -> list[str]:
     return problems
 
 
-def grid_problems(space: dict[str, SpaceEntry], base: PipelineConfig) -> list[str]:
-    """Return what keeps a space with right entries from being a grid, at most ten sentences."""
+def unsized_problems(space: dict[str, SpaceEntry], base: PipelineConfig) -> list[str]:
+    """Return what keeps a space with right entries from being a grid of bounded size."""
     parameters = parameters_of(space, base)
     problems = [
         f"space.{parameter.name}: a grid needs `values`, or a `step` for its range; "
@@ -47,10 +48,30 @@ def grid_problems(space: dict[str, SpaceEntry], base: PipelineConfig) -> list[st
     size = math.prod(parameter.count() or 0 for parameter in parameters)
     if size > MAX_GRID:
         return [f"space: the grid has {size} configurations, more than {MAX_GRID}."]
-    for chosen in grid(parameters):
-        found = contradictions(with_values(base, settings(parameters, chosen)))
-        problems += [f"space: with {chosen}, {problem}." for problem in found]
-    return problems[:10]
+    return []
+
+
+def grid_problems(space: dict[str, SpaceEntry], base: PipelineConfig) -> list[str]:
+    """Return which rules configurations of a grid break, each once, at most ten of them."""
+    if unsized_problems(space, base):
+        return []  # said already
+    parameters = parameters_of(space, base)
+    broken: dict[str, list[dict[str, Any]]] = {}
+    points = grid(parameters)
+    for chosen in points:
+        for problem in contradictions(with_values(base, settings(parameters, chosen))):
+            broken.setdefault(problem, []).append(chosen)
+    return [
+        f"space: {_where(chosen, len(points))}, {problem}."
+        for problem, chosen in list(broken.items())[:10]
+    ]
+
+
+def _where(chosen: Sequence[dict[str, Any]], of: int) -> str:
+    if len(chosen) == of > 1:
+        return "in every configuration"
+    others = f" and {len(chosen) - 1} more" if len(chosen) > 1 else ""
+    return f"with {chosen[0]}{others}"
 
 
 def variant_problems(space: dict[str, SpaceEntry], base: PipelineConfig) -> list[str]:

@@ -1,27 +1,17 @@
 """The specification of a study, frozen once it is read."""
 
-from contextlib import suppress
-from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, field_validator
+from pydantic import Field, field_validator
 
-from qpmstudy.backbones import check_backbone
-from qpmstudy.columns import SPLIT_METRICS, TRAINING_METRICS
 from qpmstudy.config import PipelineConfig, flatten
-from qpmstudy.contradictions import COMBINED, contradictions
-from qpmstudy.datasets import check_dataset
-from qpmstudy.errors import ConfigError
 from qpmstudy.paper import TABLES
-from qpmstudy.registry import did_you_mean
-from qpmstudy.stage_graph import STAGES
 from storage.layout import STUDY_NAME
 from storage.study.seeds import Seeds
 from storage.study.space import Parameter, SpaceEntry, grid, parameters_of
-from storage.study.space_problems import entry_problems, grid_problems, variant_problems
 from storage.study.stopping import EarlyStopping
-from storage.study.validation import Frozen, model_of, sentences
+from storage.study.validation import Frozen
 
 Direction = Literal["max", "min"]
 StudyName = Annotated[str, Field(pattern=f"^{STUDY_NAME.pattern}$")]
@@ -106,6 +96,11 @@ class StudySpec(Frozen):
         return parameters_of(self.space, self.pipeline)
 
     @property
+    def searched(self) -> set[str]:
+        """Return the paths of all configuration values that are varied."""
+        return {path for parameter in self.parameters for path in parameter.paths}
+
+    @property
     def configurations(self) -> int:
         """Return how many configurations the study runs."""
         return len(grid(self.parameters)) if self.trials is None else self.trials
@@ -146,9 +141,8 @@ class StudySpec(Frozen):
 
     def notes(self) -> list[str]:
         """Return what whoever asks this question should know before reading the answer."""
-        searched = {path for parameter in self.parameters for path in parameter.paths}
         notes = []
-        if {"finetune.l1_fm", "finetune.l1_fv"} <= searched and self.pools_by_mean:
+        if {"finetune.l1_fm", "finetune.l1_fv"} <= self.searched and self.pools_by_mean:
             notes.append(
                 "finetune.l1_fm and finetune.l1_fv are one loss here (features end in a ReLU and "
                 "are pooled by their mean): only their sum matters"
@@ -167,126 +161,3 @@ class StudySpec(Frozen):
         """Return the specification as JSON types, with every default written out."""
         content: dict[str, Any] = self.model_dump(mode="json")
         return content
-
-
-_PIPELINE = model_of(PipelineConfig)
-
-
-def parse_study(content: object, source: str) -> StudySpec:
-    """Validate the content of a study file; `source` names it in errors.
-
-    Raises:
-        ConfigError: with every rule that is broken, each with its path.
-    """
-    if not isinstance(content, dict):
-        raise ConfigError(
-            f"{source} must be a mapping with the keys name, pipeline, space, ..., "
-            f"not {type(content).__name__}."
-        )
-    problems: list[str] = []
-    outer = {key: value for key, value in content.items() if key != "pipeline"}
-    try:
-        given = content.get("pipeline")
-        pipeline = _pipeline({} if given is None else given)
-    except ValidationError as error:
-        known = (*_PIPELINE.model_fields, *flatten(PipelineConfig()))
-        problems += sentences(error, known, prefix="pipeline")
-    try:
-        spec = StudySpec.model_validate(outer)
-    except ValidationError as error:
-        problems += sentences(error, StudySpec.model_fields)
-    problems += _unknown_names(content, "stages", "stage", tuple(STAGES))
-    problems += _unknown_names(content, "objectives", "metric", (*SPLIT_METRICS, *TRAINING_METRICS))
-    problems += entry_problems(_entries(content.get("space")))
-    if not problems:
-        if spec.protocol == "paper":
-            pipeline = replace(pipeline, split=replace(pipeline.split, validation=0.0))
-        spec = spec.model_copy(update={"pipeline": pipeline})
-        problems = _problems(spec)
-    if problems:
-        listing = "\n".join(f"  - {problem}" for problem in problems)
-        raise ConfigError(f"{source} has {len(problems)} error(s):\n{listing}")
-    return spec
-
-
-def _pipeline(content: object) -> PipelineConfig:
-    checked = _PIPELINE.model_validate(content).model_dump()
-    return TypeAdapter(PipelineConfig).validate_python(checked)
-
-
-def _unknown_names(
-    content: dict[Any, Any], section: str, kind: str, known: tuple[str, ...]
-) -> list[str]:
-    given = content.get(section)
-    return [
-        f"{section}.{name}: there is no such {kind}, only {', '.join(known)}."
-        + did_you_mean(str(name), known)
-        for name in (given if isinstance(given, dict) else ())
-        if name not in known
-    ]
-
-
-def _entries(space: object) -> dict[str, SpaceEntry]:
-    """Return the entries of a space that are right by themselves: a wrong one hides no other."""
-    found = {}
-    for name, entry in space.items() if isinstance(space, dict) else ():
-        with suppress(ValidationError):  # which the errors of the whole specification tell
-            found[str(name)] = SpaceEntry.model_validate(entry)
-    return found
-
-
-def _problems(spec: StudySpec) -> list[str]:
-    """Return what is wrong between values that are each right by themselves."""
-    problems = variant_problems(spec.space, spec.pipeline)
-    if spec.sampler == "grid" and not problems:
-        problems = grid_problems(spec.space, spec.pipeline)
-    if problems:
-        return problems
-    searched = {path for parameter in spec.parameters for path in parameter.paths}
-    if not searched & COMBINED:
-        problems += [f"pipeline: {problem}." for problem in contradictions(spec.pipeline)]
-    if spec.sampler == "grid" and spec.trials not in (None, len(grid(spec.parameters))):
-        problems.append(
-            f"trials: the grid has {len(grid(spec.parameters))} configurations (got "
-            f"{spec.trials}). Leave `trials` out, or choose another sampler."
-        )
-    if spec.sampler != "grid" and spec.trials is None:
-        problems.append(f"trials: the sampler {spec.sampler!r} needs a number of trials.")
-    problems += _warm_start_problems(spec)
-    if spec.early_stopping:
-        validated = spec.pipeline.split.validation > 0
-        problems += spec.early_stopping.problems(spec.objectives, validated)
-    for kind, position, check in (
-        ("embeddings.dataset", 0, check_dataset),
-        ("embeddings.backbone", 1, check_backbone),
-    ):
-        for name in sorted({store[position] for store in spec.stores()}):
-            try:
-                check(name)
-            except ConfigError as error:
-                problems.append(f"{kind}: {error}")
-    if "split.validation" in searched:
-        problems.append(
-            "space: split.validation cannot be searched: it decides which images the other "
-            "values are judged on."
-        )
-    if spec.protocol == "validation" and spec.pipeline.split.validation == 0:
-        problems.append(
-            "pipeline.split.validation: 0 leaves nothing to search on; hold some out, or "
-            "set `protocol: paper` to search on the test split as the paper does."
-        )
-    return problems
-
-
-def _warm_start_problems(spec: StudySpec) -> list[str]:
-    names, problems = spec.warm_start, []
-    if names and spec.sampler in {"grid", "random"}:
-        problems.append(
-            f"warm_start: the sampler {spec.sampler!r} learns from no results; leave it out, or "
-            "choose tpe, nsga2 or gp."
-        )
-    if spec.name in names:
-        problems.append("warm_start: a study goes on from its own results anyway: leave it out.")
-    if len(set(names)) < len(names):
-        problems.append(f"warm_start: a study stands twice (got {', '.join(names)}).")
-    return problems

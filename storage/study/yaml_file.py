@@ -1,5 +1,6 @@
 """Reading a study file: safe YAML, of bounded size, without aliases or repeated keys."""
 
+import difflib
 import re
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,15 @@ from typing import Any
 import yaml
 
 from qpmstudy.errors import ConfigError
-from storage.study.spec import StudySpec, parse_study
+from storage.study.parsing import parse_study
+from storage.study.spec import StudySpec
 
 MAX_BYTES = 2**20
 MAX_WORD = 10_000
 """Characters of one value: numbers in base 60, as YAML has them, take quadratic time."""
+
+MOST_NAMED = 6
+"""Study files that are named where another one is missing."""
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -65,18 +70,50 @@ def read_yaml(path: Path) -> Any:
         ConfigError: the file is missing, or no YAML.
     """
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):
+        if not path.exists():
+            raise ConfigError(f"There is no study file {path}.{_nearest(path)}")
+        if not (path.is_file() or path.is_dir()):
             raise ConfigError(f"{path} is no file: a device or pipe may never end.")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise ConfigError(f"{path} has more than {MAX_BYTES} bytes: that is no study file.")
         text = content.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The study file {path} cannot be read: {error}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is no study file: that is YAML, text in UTF-8 (byte {error.start} cannot be)."
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"The study file {path} cannot be read: {error.strerror or error}."
+        ) from error
     try:
-        return yaml.load(text, Loader=_StrictLoader)
+        return _parsed(text, str(path))
     except RecursionError as error:
         raise ConfigError(f"{path} is nested too deeply: that is no study file.") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: dates and numbers that are none
         raise ConfigError(f"{path} is no valid YAML: {error}") from error
+
+
+def _parsed(text: str, name: str) -> Any:
+    """Return what a text says; errors in it are told with the name of its file."""
+    try:
+        loader = _StrictLoader(text)
+    except yaml.reader.ReaderError as error:  # a character that YAML forbids
+        error.name = name
+        raise
+    loader.name = name
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
+def _nearest(path: Path) -> str:
+    files = {
+        p.stem: p.name for end in ("yml", "yaml") for p in sorted(path.parent.glob(f"*.{end}"))
+    }
+    there = sorted(files.values())
+    if near := difflib.get_close_matches(path.stem, files, n=1):
+        return f" Did you mean {str(path.parent / files[near[0]])!r}?"
+    return f" In {path.parent} there are {', '.join(there[:MOST_NAMED])}." if there else ""

@@ -137,6 +137,19 @@ def test_that_all_seeds_move_together_makes_two_easier_to_tell_apart() -> None:
     assert doubt(shared + 0.03) < 0.05 < doubt(alone - alone.mean() + shared.mean() + 0.03)
 
 
+@pytest.mark.parametrize("way", [True, False])
+def test_what_could_only_win_beyond_the_range_is_surely_behind(way: bool) -> None:
+    """One was right in all ten seeds; the other not in one of two, and is worse in all else."""
+    best = {seed: (1.0, 0.9 + seed / 1000) for seed in range(10)}
+    table = {0: best, 1: {0: (1.0, 0.6), 1: (0.9, 0.61)}}
+    if not way:
+        table = {t: {s: (1 - a, 1 - b) for s, (a, b) in r.items()} for t, r in table.items()}
+    ways = (way, way)
+    assert Replication(TEN, ways).probabilities(table)[1] > 0
+    held = Replication(TEN, ways, ("accuracy", "sid"))
+    assert held.probabilities(table) == {0: 1.0, 1: 0.0}
+
+
 VECTORS = st.lists(st.tuples(*[st.sampled_from([0.0, 0.1, 0.2, 0.5])] * 3), min_size=2, max_size=4)
 
 
@@ -186,7 +199,7 @@ def test_rows_become_a_table() -> None:
     assert table[0][1] == (0.5, 0.25)
     assert math.isnan(table[0][0][0])
     assert math.isnan(table[2][0][1])
-    assert replication(spec) == Replication(Seeds(min=2, max=4), (True, False))
+    assert replication(spec) == Replication(Seeds(min=2, max=4), (True, False), ("accuracy", "sid"))
 
 
 def test_a_study_is_over_once_no_seed_is_wanted_not_once_each_has_most() -> None:

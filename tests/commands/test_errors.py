@@ -55,7 +55,7 @@ def test_all_errors_of_a_file_are_reported_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["study", "launch", "missing.yaml"], 2, ["missing.yaml", "cannot be read"]),
+        (["study", "launch", "missing.yaml"], 2, ["There is no study file missing.yaml"]),
         (["study", "status", "nowhere"], 1, ["no study 'nowhere'", "study launch"]),
         (["study", "pareto", "../x"], 2, ["'../x' is not allowed"]),
         (["study", "export", "nowhere"], 1, ["no study 'nowhere'"]),
@@ -151,3 +151,11 @@ def test_exporting_twice_is_refused_and_changes_nothing(finished: Finished) -> N
     again = here("study", "export", "smoke", "--root", finished.root, "--out", finished.models)
     refused(again, 2, "exists already")
     assert before == {p: p.read_bytes() for p in finished.models.rglob("*") if p.is_file()}
+
+
+def test_without_studies_the_list_says_how_to_get_one(tmp_path: Path) -> None:
+    said = here("study", "list", "--root", tmp_path)
+    assert said.out == (
+        f"There are no studies in {tmp_path}. Launch one: python cli.py study launch "
+        "studies/l1fm.yaml\n"
+    )

@@ -24,6 +24,10 @@ def test_students_interval_of_a_mean() -> None:
     found = mean_interval(values)
     low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
     assert (found.value, found.low, found.high) == pytest.approx((np.mean(values), low, high))
+    high = mean_interval([1.0, 0.94], within=(0.0, 1.0))
+    assert (high.value, high.high) == pytest.approx((0.97, 1.0))
+    assert 0.0 < high.low < 0.97
+    assert mean_interval([0.0, 0.06], within=(0.0, 1.0)).low == 0.0
     alone = mean_interval([0.5])
     assert alone.value == 0.5
     assert math.isnan(alone.low)

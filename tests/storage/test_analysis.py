@@ -37,6 +37,19 @@ def test_the_front_and_why_others_are_not_on_it() -> None:
     assert found.front.hypervolume == pytest.approx(0.85 * 0.3 + 0.7 * 0.4)
 
 
+def test_draws_are_held_to_what_a_metric_can_be() -> None:
+    """100 % in both seeds, or in one of them and worse in all else: that one never wins."""
+    figures: dict[int, Figures] = {
+        0: {"accuracy": [1.0, 0.96], "plausibility": [0.7, 0.71]},
+        1: {"accuracy": [1.0, 1.0], "plausibility": [0.99, 1.0]},
+    }
+    front = pareto_result([made_results(made_study(seeds=2), figures)]).front
+    assert front.probability.tolist() == [0, 1]
+    assert front.band[0] < front.hypervolume < front.band[1] <= 1
+    signed = figures | {0: {"accuracy": [1.0, 0.96], "plausibility": [0.7, 1.2]}}
+    assert pareto_result([made_results(made_study(seeds=2), signed)]).front.band[1] > 1
+
+
 def test_another_objective_and_a_constraint() -> None:
     found = analysed(
         objectives={"accuracy": "max", "n_features": "min"}, constraints=["plausibility > 40%"]

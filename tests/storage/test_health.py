@@ -86,6 +86,8 @@ def test_few_seeds_are_said() -> None:
         for trial, figures in GOOD.items()
     }
     assert "2 seeds are few" in str(said(two, seeds=2))
+    open_one = two | {0: {**two[0], "accuracy": [0.9, 0.6]}}
+    assert "on the front: 2 seeds say little, more would tell" in str(said(open_one, seeds=2))
     one = {t: {name: values[:1] for name, values in f.items()} for t, f in GOOD.items()}
     assert "a configuration with one seed has no spread" in str(said(one, seeds=1))
 

@@ -11,7 +11,7 @@ from qpmstudy.files import write_json
 from storage import prepare
 from storage.driver_lock import driver_lock, is_running
 from storage.embeddings import is_complete
-from storage.ensure import ensure_store
+from storage.ensure import ensure_store, open_named
 from storage.layout import StorageRoot
 from storage.prepare import Embedding, embed
 from storage.spec_file import stored_spec
@@ -35,8 +35,20 @@ def test_an_unknown_study_lists_the_known(tmp_path: Path) -> None:
     (tmp_path / "_artifacts").mkdir()
     (tmp_path / "stray").mkdir()
     assert [study.name for study in root.studies()] == ["b", "c"]
-    with pytest.raises(DataError, match=r"known: b, c"):
-        root.existing_study("a")
+    with pytest.raises(DataError, match=r"known: b, c\)\. Launch one"):
+        root.existing_study("l1fm")
+    write_json(root.study("photos").spec, {})
+    with pytest.raises(DataError, match=r"known: b, c, photos\)\. Did you mean 'photos'\?$"):
+        root.existing_study("phots")
+
+
+def test_missing_embeddings_name_a_dataset_that_is_called_nearly_so(tmp_path: Path) -> None:
+    root = StorageRoot(tmp_path)
+    write_json(tmp_path / "_embeddings" / "folder-photos" / "pixels" / "zarr.json", {})
+    with pytest.raises(DataError, match=r"--data FOLDER\. Did you mean 'folder-photos'\?$"):
+        open_named(root, "folder-foto", "pixels")
+    with pytest.raises(DataError, match=r"There are no embeddings .*--data FOLDER$"):
+        open_named(root, "folder-cars", "pixels")
 
 
 def test_the_stored_specification_is_the_launched_one(tmp_path: Path) -> None:

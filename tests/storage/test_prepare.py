@@ -114,6 +114,8 @@ def test_names_are_checked_before_files(root: StorageRoot, tmp_path: Path) -> No
     told = Told()
     with pytest.raises(ConfigError, match="layer to be 1 to 12"):
         embed(root, "folder-mine", "dino-vits16@layer=90", told, Embedding(data=tmp_path / "no"))
+    with pytest.raises(ConfigError, match=r"Unknown dataset 'mine'.*folder-NAME.*folder-mine, "):
+        embed(root, "mine", "pixels", told, Embedding(data=tmp_path))
     with pytest.raises(ConfigError, match="Unknown dataset 'folder-'"):
         embed(root, "folder-", "pixels", told, Embedding(data=tmp_path))
     with pytest.raises(DataError, match=r"embed --dataset folder-mine --data FOLDER"):

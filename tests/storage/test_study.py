@@ -364,3 +364,29 @@ def test_steps_of_a_range_are_the_numbers_one_would_write() -> None:
         {"name": "s", "space": {"finetune.l1_fm": {"low": 0.1, "high": 0.7, "step": 0.1}}}, "test"
     )
     assert spec.parameters[0].levels() == (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+
+
+def test_a_contradiction_is_told_once_and_beside_other_errors() -> None:
+    select = {"features": 100, "per_class": 300}
+    content = {
+        **{"name": "a", "pipeline": {"adapter": {"features": 64}, "select": select}},
+        "space": {"finetune.l1_fm": {"values": [0, 1, 4]}},
+    }
+    both = [
+        "pipeline: select.features = 100 is more than the adapter.features = 64 there are to "
+        "select from.",
+        "pipeline: select.per_class = 300 is more than select.features = 100.",
+    ]
+    assert errors(content) == both
+    worse = errors({**content, "seeds": -1, "objectives": {"acuracy": "max"}})
+    assert [line.partition(":")[0] for line in worse[:2]] == ["seeds", "objectives.acuracy"]
+    assert worse[2:] == both
+    assert errors({**content, "sampler": "tpe", "seeds": 0})[1:] == [
+        *both, "trials: the sampler 'tpe' needs a number of trials."
+    ]  # fmt: skip
+    searched = {"select.gap": {"values": [0.1, 0.2]}, "select.per_class": {"values": [3, 5]}}
+    (one,) = errors({"name": "a", "pipeline": {"select": {"features": 4}}, "space": searched})
+    assert one == (
+        "space: with {'select.gap': 0.1, 'select.per_class': 5} and 1 more, select.per_class = 5 "
+        "is more than select.features = 4."
+    )

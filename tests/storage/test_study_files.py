@@ -107,12 +107,17 @@ def test_a_device_that_never_ends_is_refused() -> None:
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nothing.yaml cannot be read: .*No such file"):
+    with pytest.raises(ConfigError, match=r"There is no study file .*nothing.yaml"):
         load_study(tmp_path / "nothing.yaml")
+    (tmp_path / "l1fm.yaml").write_text("name: [\n")
+    with pytest.raises(ConfigError, match=r"no study file .*l1fn.yml. Did you mean '.*l1fm.yaml'"):
+        load_study(tmp_path / "l1fn.yml")
+    with pytest.raises(ConfigError, match=r'in "[^"]*l1fm.yaml", line 2'):
+        load_study(tmp_path / "l1fm.yaml")
     with pytest.raises(ConfigError, match=r"cannot be read: .*directory"):
         load_study(tmp_path)
     (tmp_path / "binary.yaml").write_bytes(b"name: \xff\xfe\n")
-    with pytest.raises(ConfigError, match=r"binary.yaml cannot be read: .*utf-8"):
+    with pytest.raises(ConfigError, match=r"binary.yaml is no study file: that is YAML.*byte 6"):
         load_study(tmp_path / "binary.yaml")
     (tmp_path / "huge.yaml").write_text("#" * (MAX_BYTES + 1))
     with pytest.raises(ConfigError, match=rf"more than {MAX_BYTES} bytes"):

@@ -178,7 +178,7 @@ def test_without_onnx_it_is_said_what_is_not_checked(
     found = here("verify", model)
     assert found.code == 0, found.err
     assert "ONNX: not run. ONNX needs three packages more: pip install" in found.out
-    with pytest.raises(NotInstalledError, match=r"pip install 'qpmstudy\[onnx\]'"):
+    with pytest.raises(NotInstalledError, match=r"-c constraints.txt -e '.\[onnx\]'"):
         onnx_file.needed()
 
 

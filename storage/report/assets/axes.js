@@ -1,12 +1,17 @@
 // The frame of a plot: grid, ticks and names of its two axes.
 
 const MARGIN = { left: 50, right: 14, top: 12, bottom: 44 };
+const TICK = { letter: 6.8, beside: 30 }; // pixels of a letter, and of what else is left of the plot
 
-function plotArea(width, height) {
-  return {
-    x: [MARGIN.left, width - MARGIN.right],
-    y: [height - MARGIN.bottom, MARGIN.top],
-  };
+function plotHeight(height) {
+  return [height - MARGIN.bottom, MARGIN.top];
+}
+
+// Leaves room for the ticks of the upright axis beside its name.
+function plotArea(width, height, ticks) {
+  const longest = Math.max(0, ...ticks.map(([, text]) => text.length));
+  const left = Math.max(MARGIN.left, TICK.beside + TICK.letter * longest);
+  return { x: [left, width - MARGIN.right], y: plotHeight(height) };
 }
 
 function axes(area, x, y, xName, yName) {
@@ -41,12 +46,12 @@ function path(points) {
   return points.map(([x, y], at) => `${at ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
 }
 
-// A path that keeps a value until the next.
+// Points of a line that keeps a value until the next.
 function steps(points) {
   const found = [];
   points.forEach(([x, y], at) => {
     if (at) found.push([x, points[at - 1][1]]);
     found.push([x, y]);
   });
-  return path(found);
+  return found;
 }

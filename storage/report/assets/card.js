@@ -79,7 +79,7 @@ function curveSection(card) {
       .filter(([, found]) => found.length)
       .map(([phase, found]) => el("div", {}, el("h4", {}, phase), lineChart({
         series: found.map(([run, curve]) => ({ name: `seed ${run.seed}`, x: curve.epoch, y: curve[name] })),
-        xName: "epoch", yName: share ? `${words(name)} (%)` : words(name), scaleY: share ? 100 : 1,
+        xName: "epoch", whole: true, yName: share ? `${words(name)} (%)` : words(name), scaleY: share ? 100 : 1,
         label: `${words(name)} by epoch of the ${phase} phase, a line a seed`,
       }))));
   };
@@ -134,9 +134,10 @@ function pictureSection(card) {
     large.showModal();
   };
   return el("div", {}, el("h3", {}, "Explained images"),
-    button(el("img", { src: source, width, height, alt: text }), enlarge,
-      { class: "picture", "aria-label": `Enlarge: ${text}` }),
-    el("p", { class: "note" }, `Seed ${run.seed}. Click to enlarge. `, text));
+    el("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Explained images" },
+      button(el("img", { src: source, width, height, alt: text }), enlarge,
+        { class: "picture", "aria-label": `Enlarge: ${text}` })),
+    el("p", { class: "note" }, `Seed ${run.seed}. Scroll for more features, click to see it alone. `, text));
 }
 
 function runSection(card) {

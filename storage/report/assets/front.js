@@ -47,16 +47,16 @@ function frontPlot() {
 
 function frontScene(width, across, up, focused) {
   const height = width < 560 ? FRONT_HEIGHT.narrow : FRONT_HEIGHT.wide;
-  const area = plotArea(width, height);
   const scaled = (metric) => (value) => value * (metric.percent ? 100 : 1);
   const kept = shownCount() ? indices.filter((i) => state.shown[i]) : indices;
+  const most = (metric) => ceiling(metric.percent, metric.mean.map((mean) => (mean === null ? null : 100 * mean)));
   const ends = (metric) => kept.flatMap((i) => {
-    const mean = metric.mean[i];
-    const reach = known.front[i] ? metric.error[i] ?? 0 : 0;
-    return mean === null ? [] : [scaled(metric)(mean - reach), scaled(metric)(mean + reach)];
+    const [mean, reach] = [metric.mean[i], metric.error[i] ?? 0];
+    return mean === null ? [] : [scaled(metric)(mean - reach), Math.min(scaled(metric)(mean + reach), most(metric))];
   });
-  const x = linear(extent(ends(across), 0.05), area.x);
-  const y = linear(extent(ends(up), 0.05), area.y, ROOM.up);
+  const y = linear(extent(ends(up), 0.05, most(up)), plotHeight(height), ROOM.up);
+  const area = plotArea(width, height, y.ticks);
+  const x = linear(extent(ends(across), 0.05, most(across)), area.x);
   const place = (i) => [x.at(scaled(across)(across.mean[i])), y.at(scaled(up)(up.mean[i]))];
   const measured = indices.filter((i) => across.mean[i] !== null && up.mean[i] !== null);
   const drawn = measured.filter((i) => state.shown[i] || inside(place(i), area));

@@ -2,8 +2,8 @@
 
 const LINES = 6; // styles of lines in style.css
 
-// Each series: name, x, y, and where wanted: stepped, band {low, high}.
-function lineChart({ series, xName, yName, label, log = false, height = 220, scaleY = 1 }) {
+// Each series: name, x, y, and where wanted: stepped, band {low, high}, tail: how far its last value goes on.
+function lineChart({ series, xName, yName, label, log = false, whole = false, height = 220, scaleY = 1 }) {
   const box = el("div", { class: "plot" });
   const legend = series.length < 2 ? null : el("ul", { class: "legend" },
     series.map((one, at) => el("li", {},
@@ -11,19 +11,20 @@ function lineChart({ series, xName, yName, label, log = false, height = 220, sca
         svg("line", { class: `curve curve-${at % LINES}`, x1: 1, x2: 25, y1: 5, y2: 5 })),
       one.name)));
   fitted(box, (width) => {
-    box.replaceChildren(lineScene(series, { width, height, xName, yName, label, log, scaleY }));
+    box.replaceChildren(lineScene(series, { width, height, xName, yName, label, log, whole, scaleY }));
   });
   return el("figure", {}, legend, box);
 }
 
-function lineScene(series, { width, height, xName, yName, label, log, scaleY }) {
-  const area = plotArea(width, height);
+function lineScene(series, { width, height, xName, yName, label, log, whole, scaleY }) {
   const all = (pick) => series.flatMap((one) => pick(one).filter((value) => value !== null));
   const high = all((one) => [...one.y, ...(one.band ? [...one.band.low, ...one.band.high] : [])]);
-  const ends = extent(all((one) => one.x));
+  const heights = high.map((value) => value * scaleY);
+  const y = linear(extent(heights, 0.06, ceiling(scaleY === 100, heights)), plotHeight(height), ROOM.up);
+  const area = plotArea(width, height, y.ticks);
+  const ends = extent(all((one) => [...one.x, ...(one.tail ? [one.x.at(-1) + one.tail] : [])]));
   const single = ends[0] >= ends[1] || all((one) => one.x).length < 2;
-  const x = log && ends[0] > 0 && !single ? logarithmic(ends, area.x) : linear(ends, area.x);
-  const y = linear(extent(high.map((value) => value * scaleY), 0.06), area.y, ROOM.up);
+  const x = log && ends[0] > 0 && !single ? logarithmic(ends, area.x) : linear(ends, area.x, ROOM.across, whole);
   const scene = svg("svg", {
     width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label,
   }, axes(area, x, y, xName, yName));
@@ -31,13 +32,17 @@ function lineScene(series, { width, height, xName, yName, label, log, scaleY }) 
     const place = (values) => one.x.map((value, i) => [value, values[i]])
       .filter(([, value]) => value !== null)
       .map(([left, value]) => [x.at(left), y.at(value * scaleY)]);
+    const line = (values) => {
+      const found = place(values);
+      if (one.tail) found.push([x.at(one.x.at(-1) + one.tail), found.at(-1)[1]]);
+      return one.stepped ? steps(found) : found;
+    };
     if (one.band) {
-      const outline = [...place(one.band.high), ...place(one.band.low).reverse()];
+      const outline = [...line(one.band.high), ...line(one.band.low).reverse()];
       scene.append(svg("path", { class: "band", d: `${path(outline)}Z` }));
     }
     const points = place(one.y);
-    const d = one.stepped ? steps(points) : path(points);
-    scene.append(svg("path", { class: `curve curve-${at % LINES}`, d }));
+    scene.append(svg("path", { class: `curve curve-${at % LINES}`, d: path(line(one.y)) }));
     if (points.length < 12) {
       points.forEach(([cx, cy]) => scene.append(svg("circle", { class: `dot dot-${at % LINES}`, cx, cy, r: 3 })));
     }

@@ -2,12 +2,12 @@
 
 const ROOM = { across: 70, up: 45 }; // pixels between ticks
 
-function linear([low, high], [from, to], room = ROOM.across) {
+function linear([low, high, most = Infinity], [from, to], room = ROOM.across, whole = false) {
   const span = high - low || 1;
   return {
     at: (value) => from + ((value - low) / span) * (to - from),
     back: (pixel) => low + ((pixel - from) / (to - from)) * span,
-    ticks: linearTicks(low, high, Math.abs(to - from) / room),
+    ticks: linearTicks(low, Math.min(high, most), Math.abs(to - from) / room, whole ? 1 : 0),
   };
 }
 
@@ -32,10 +32,11 @@ function ordinal(levels, [from, to]) {
   };
 }
 
-function linearTicks(low, high, count) {
+function linearTicks(low, high, count, least = 0) {
   const rough = (high - low || 1) / Math.max(2, count);
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * [1, 2, 5, 10][[1.5, 3.5, 7.5, Infinity].findIndex((bound) => rough / power < bound)];
+  const near = power * [1, 2, 5, 10][[1.5, 3.5, 7.5, Infinity].findIndex((bound) => rough / power < bound)];
+  const step = Math.max(near, least);
   const ticks = [];
   for (let at = Math.ceil(low / step - 1e-9); at * step <= high + step * 1e-9; at++) {
     const value = at * step;
@@ -58,12 +59,19 @@ function logTicks(low, high, most) {
   return kept.filter((_, at) => at % every === 0).map((value) => [value, plain(value)]);
 }
 
-// Lowest and highest of values, with some room around.
-function extent(values, room = 0) {
+// The most that values in percent can be; what is above it already has no such end.
+function ceiling(percent, values) {
+  return percent && values.every((value) => value === null || value <= 100 + 1e-6) ? 100 : Infinity;
+}
+
+// Lowest and highest of values, with some room around, but little beyond the most there can be,
+// and that, which has the last tick.
+function extent(values, room = 0, most = Infinity) {
   const known = values.filter((value) => typeof value === "number");
   if (!known.length) return [0, 1];
   const low = known.reduce((a, b) => Math.min(a, b));
   const high = known.reduce((a, b) => Math.max(a, b));
   const span = high - low || Math.abs(high) * 0.1 || 1;
-  return low === high ? [low - span, high + span] : [low - room * span, high + room * span];
+  const [from, to] = low === high ? [low - span, high + span] : [low - room * span, high + room * span];
+  return [from, Math.min(to, most + room * (to - from)), most];
 }

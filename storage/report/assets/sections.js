@@ -19,7 +19,8 @@ function tiles() {
   const best = (metric) => {
     const found = indices.filter((i) => metric.mean[i] !== null && !known.failed[i]);
     const sign = metric.objective === "max" ? -1 : 1;
-    return found.sort((a, b) => sign * (metric.mean[a] - metric.mean[b]))[0];
+    const first = (a, b) => sign * (metric.mean[a] - metric.mean[b]) || known.front[b] - known.front[a];
+    return found.sort(first)[0];
   };
   const top = objectives.map((metric) => [metric, best(metric)]).filter(([, index]) => index !== undefined)
     .map(([metric, index]) => [spread(metric, index), `best ${unit(metric)}, trial ${known.trial[index]}`]);
@@ -93,8 +94,8 @@ function drawHypervolume() {
     `${shown(value)} (90 % of the draws: ${shown(band[0])} to ${shown(band[1])}), measured from ${against}.`));
   if (counts.length > 1) {
     byId("hypervolume").append(lineChart({
-      series: [{ name: "hypervolume", x: counts, y: values, band: { low, high } }],
-      xName: "configurations finished", yName: "hypervolume", height: 200,
+      series: [{ name: "hypervolume", x: counts, y: values, band: { low, high }, stepped: true, tail: 0.5 }],
+      xName: "configurations finished", whole: true, yName: "hypervolume", height: 200,
       label: `Hypervolume by configurations finished; it ends at ${shown(value)}`,
     }));
   }

@@ -36,6 +36,16 @@ def test_the_spread_is_the_standard_error(seeds: int) -> None:
     assert drawn.std(0) == pytest.approx(error, rel=0.03)
 
 
+def test_draws_keep_to_what_a_metric_can_be_and_ties_there_are_exact() -> None:
+    values = np.array([[[1.0], [1.0]], [[1.0], [0.96]]])  # of two configurations
+    done = np.ones((2, 2), dtype=bool)
+    assert drawn_means(values, done, draws=500).max() > 1.01
+    held = drawn_means(values, done, draws=500, ranges=[(0.0, 1.0)])
+    assert (held[:, 0] == 1).all()
+    assert held[:, 1].max() == 1
+    assert held[:, 1].mean() == pytest.approx(0.98, abs=0.005)
+
+
 def test_what_differs_by_the_same_in_every_seed_never_changes_places() -> None:
     one = table(1, 3, 1)
     values = np.concatenate([one, one + 0.001])

@@ -1,5 +1,6 @@
 """The page of a report in a real browser: pointed at, clicked, filtered, by keyboard, read out."""
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -164,13 +165,51 @@ def test_a_click_shows_the_card(opened: Any) -> None:
     image.scroll_into_view_if_needed()
     assert image.evaluate("node => node.decode().then(() => node.naturalWidth)") > 100
     card.locator("select").first.select_option("loss")
-    assert card.locator("figure text.name", has_text="loss").count() == 2
+    card.locator("figure text.name", has_text="loss").nth(1).wait_for()
     card.locator(".picture").click()
     assert page.tab.locator("#large img").is_visible()
     page.tab.keyboard.press("Escape")
     assert page.tab.locator("#large img").is_hidden()
     assert page.tab.url.endswith(f"#trial-{front}")
     assert page.said == []
+
+
+def test_axes_can_be_read(opened: Any) -> None:
+    """No tick covers an axis' name, what is counted has whole ticks, nothing goes to 110 %."""
+    page = opened(width=1600)
+    covered = page.tab.evaluate(
+        """() => [...document.querySelectorAll("svg .axes")].flatMap((axes) => {
+          const texts = [...axes.querySelectorAll("text")];
+          const box = (node) => node.getBoundingClientRect();
+          const names = texts.filter((node) => node.classList.contains("name"));
+          return names.flatMap((name) => texts.filter((node) => !names.includes(node)
+            && box(node).left < box(name).right && box(name).left < box(node).right
+            && box(node).top < box(name).bottom && box(name).top < box(node).bottom)
+            .map((node) => `${name.textContent}: ${node.textContent}`));
+        })"""
+    )
+    assert covered == []
+    ticks = page.tab.locator('#hypervolume .axes text[text-anchor="middle"]:not(.name)')
+    whole = ticks.evaluate_all("nodes => nodes.map((node) => node.textContent)")
+    assert len(whole) > 1
+    assert all(text.isdecimal() for text in whole)
+
+
+def test_what_is_always_right_has_an_axis_to_100_and_ties_go_to_the_front(
+    opened: Any, content: dict[str, Any], tmp_path: Path
+) -> None:
+    always = copy.deepcopy(content)
+    accuracy = next(one for one in always["metrics"] if one["name"] == "accuracy")
+    accuracy["mean"], accuracy["error"] = [1.0] * COUNT, [0.0] * COUNT
+    fronts = always["configurations"]["front"]
+    fronts[:] = [index == COUNT - 2 for index in range(COUNT)]
+    (tmp_path / "page.html").write_text(report_page(always), encoding="utf-8")
+    page = opened()
+    page.tab.goto((tmp_path / "page.html").as_uri())
+    assert f"best accuracy (%), trial {COUNT - 2}" in page.tab.locator(".tiles").inner_text()
+    ticks = page.tab.locator('#front .axes text[text-anchor="middle"]:not(.name)')
+    numbers = ticks.evaluate_all("nodes => nodes.map((node) => Number(node.textContent))")
+    assert max(numbers) == 100
 
 
 def test_an_address_names_a_trial(opened: Any) -> None:
