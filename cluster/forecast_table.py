@@ -14,6 +14,8 @@ def forecast_view(found: Forecast) -> Group:
     runs = f"{found.configurations} configurations x {found.seeds} seeds"
     left = f", {found.done} runs done before" if found.done else ""
     head = [f"{found.study}: {runs}{left}; {found.runs} runs to come"]
+    if found.extends:
+        head.append("this is more than was launched before: launch it with --extend")
     head += _missing(found)
     if not found.exact:
         head.append(

@@ -17,15 +17,14 @@ from cluster.tokens import check_tokens, local_tokens
 from cluster.trial_ledger import TrialLedger
 from cluster.tune_run import run_with_tune
 from cluster.warm_start import observations
-from qpmstudy.errors import ConfigError
 from qpmstudy.files import read_json, write_json
 from storage.driver_lock import driver_lock
 from storage.embeddings import EmbeddingStore
 from storage.ensure import ensure_store
-from storage.layout import StorageRoot, StudyFolder
+from storage.layout import StorageRoot
 from storage.object_masks import check_masks
 from storage.study import StudySpec
-from storage.study.extension import changes, other_changes
+from storage.study.extension import check_changes
 from storage.summary import Configuration, summarise
 
 NO_BOUNDS = Budget()
@@ -70,7 +69,8 @@ def launch(
     start = time.perf_counter()
     folder = root.study(spec.name)
     with driver_lock(folder.lock), stopped_when_asked(folder):
-        _check_spec(spec, folder, extend)
+        if folder.spec.exists():
+            check_changes(read_json(folder.spec), spec, extend)
         known = observations(spec, root)
         tokens = local_tokens(spec)
         if not joins_cluster():
@@ -117,25 +117,6 @@ def _context(spec: StudySpec, root: StorageRoot, stores: Sequence[EmbeddingStore
         varied=tuple(path for parameter in spec.parameters for path in parameter.paths),
         pictures=spec.tensorboard.images,
     )
-
-
-def _check_spec(spec: StudySpec, folder: StudyFolder, extend: bool) -> None:
-    """Refuse a study of a known name that asks something else.
-
-    The same name with other values would mix two questions in one table.
-    """
-    if not folder.spec.exists():
-        return
-    old = read_json(folder.spec)
-    changed = changes(old, spec)
-    if changed and not (extend and not other_changes(old, spec)):
-        listing = "\n".join(f"  - {line}" for line in changed)
-        raise ConfigError(
-            f"The study {spec.name!r} was launched before with other content:\n{listing}\n"
-            "Give the new question a new name: stored stages are reused, so what has run costs "
-            "next to nothing. Or, to run more trials, seeds or values of a grid of the same one, "
-            "change only those and add --extend."
-        )
 
 
 def _opening(spec: StudySpec, plan: Plan) -> str:

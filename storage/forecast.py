@@ -12,6 +12,7 @@ from typing import Any
 from qpmstudy.config import PipelineConfig, with_values
 from qpmstudy.datasets import is_synthetic
 from qpmstudy.errors import DataError
+from qpmstudy.files import read_json
 from qpmstudy.stage_graph import STAGES, stage_keys
 from storage.artifacts import ArtifactStore
 from storage.embeddings import EmbeddingStore
@@ -23,6 +24,7 @@ from storage.object_masks import check_masks
 from storage.reading import plan_reading
 from storage.results import Row, by_trial
 from storage.study import Parameter, StudySpec, grid
+from storage.study.extension import check_changes
 from storage.study.space import settings
 from storage.summary import belongs
 
@@ -67,6 +69,7 @@ class Forecast:
 
     study: str
     sampler: str
+    extends: bool  # more than was launched before: the launch needs --extend
     exact: bool  # else every count of runs and stages is an upper bound
     configurations: int
     seeds: str  # "3", or "2 to 10"
@@ -98,11 +101,14 @@ def forecast(spec: StudySpec, root: StorageRoot) -> Forecast:
     That a result is stored is told by its manifest alone: a damaged one is found by the launch.
 
     Raises:
-        ConfigError: the study asks for what needs object masks of a dataset that has none.
+        ConfigError: the study asks for what needs object masks of a dataset that has none, or a
+            study of its name was launched with other content.
         DataError: a row under the root is damaged.
         StoreError: the URL of the embeddings cannot be reached.
     """
-    rows = root.study(spec.name).results.rows()
+    folder = root.study(spec.name)
+    extends = folder.spec.exists() and check_changes(read_json(folder.spec), spec, extend=True)
+    rows = folder.results.rows()
     found = {names: _open(root, *names) for names in spec.stores()}
     check_masks(spec, [store for store in found.values() if isinstance(store, EmbeddingStore)])
     history, artifacts = read_history(root), root.artifacts
@@ -120,6 +126,7 @@ def forecast(spec: StudySpec, root: StorageRoot) -> Forecast:
     return Forecast(
         study=spec.name,
         sampler=spec.sampler,
+        extends=extends,
         exact=exact,
         configurations=spec.configurations,
         seeds=str(spec.seeds),

@@ -40,6 +40,31 @@ def other_changes(old: Mapping[str, Any], new: StudySpec) -> list[str]:
     return [line for line in lines if not grows.get(_section(line), False)]
 
 
+def check_changes(old: Mapping[str, Any], new: StudySpec, extend: bool) -> bool:
+    """Refuse a study of a known name that asks something else; return whether it asks for more.
+
+    The same name with other values would mix two questions in one table.
+
+    Args:
+        old: the study as it was launched, canonical.
+        new: the study as it is now.
+        extend: let it ask for more.
+
+    Raises:
+        ConfigError: what has changed, a line each.
+    """
+    changed = changes(old, new)
+    if changed and not (extend and not other_changes(old, new)):
+        listing = "\n".join(f"  - {line}" for line in changed)
+        raise ConfigError(
+            f"The study {new.name!r} was launched before with other content:\n{listing}\n"
+            "Give the new question a new name: stored stages are reused, so what has run costs "
+            "next to nothing. Or, to run more trials, seeds or values of a grid of the same one, "
+            "change only those and add --extend."
+        )
+    return bool(changed)
+
+
 def _section(line: str) -> str:
     return line.partition(":")[0].partition(".")[0]
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from cluster.forecast_table import forecast_view
+from qpmstudy.errors import ConfigError
 from qpmstudy.files import write_json
 from qpmstudy.stage_graph import STAGES
 from storage.forecast import Forecast, forecast, forecast_json
@@ -120,3 +122,15 @@ def test_memory_is_that_of_the_embeddings(timed: Any) -> None:
     assert store.problem is None
     assert store.bytes is not None
     assert store.bytes > 40 * 256 * 96 * 2  # patches in half precision
+
+
+def test_what_a_launch_would_refuse_is_refused(timed: Any) -> None:
+    with pytest.raises(ConfigError, match="launched before with other content"):
+        forecast(like(timed, timed.spec.name, objectives={"accuracy": "max"}), timed.root)
+
+
+def test_more_of_a_study_is_said_to_be_more(timed: Any) -> None:
+    assert not forecast(timed.spec, timed.root).extends
+    found = forecast(like(timed, timed.spec.name, seeds=3), timed.root)
+    assert (found.extends, found.done, found.runs) == (True, 4, 2)
+    assert "--extend" in str(forecast_view(found).renderables[0])
