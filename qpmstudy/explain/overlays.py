@@ -27,8 +27,8 @@ PALETTE: tuple[Colour, ...] = (
     (51, 34, 136),
     (153, 153, 51),
 )
-COLOUR_KEPT = 0.25  # share of its own colour that the image keeps where nothing fires
-PAINT = 0.7  # share of paint at full activation: what lies underneath stays visible
+COLOUR_KEPT = 0.1  # share of its own colour that the image keeps: paint of that colour is seen, too
+PAINT = 0.75  # share of paint at full activation: what lies underneath stays visible
 
 
 def colour(position: int) -> Colour:
@@ -83,7 +83,8 @@ def tinted(
     fires = stack.max(0)[..., None]
     total = np.maximum(stack.sum(0), 1e-6)
     paint = np.tensordot(stack / total, np.asarray(colours, np.float32), axes=(0, 0))
-    quiet = COLOUR_KEPT * light + (1 - COLOUR_KEPT) * (0.6 * grey + 60)
-    loud = (1 - PAINT) * light + PAINT * paint
+    faded = COLOUR_KEPT * light + (1 - COLOUR_KEPT) * grey
+    quiet = 0.6 * faded + 60
+    loud = (1 - PAINT) * faded + PAINT * paint
     painted: Float[np.ndarray, "S S 3"] = quiet * (1 - fires) + loud * fires
     return painted.clip(0, 255).astype(np.uint8)
