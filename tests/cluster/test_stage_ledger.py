@@ -269,7 +269,7 @@ def test_a_call_into_c_that_no_interrupt_reaches_is_ended_in_bounded_time(
             await flight.result()
 
     asyncio.run(scene())
-    assert not psutil.pid_exists(int(note.read_text()))
+    until(lambda: not psutil.pid_exists(int(note.read_text())))
     until(lambda: ray.available_resources().get("CPU") == 2)
 
 

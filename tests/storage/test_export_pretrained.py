@@ -106,7 +106,7 @@ def test_a_model_finds_its_backbone_and_sees_what_it_was_trained_on(
     assert stored["metrics"] == record["metrics"]["test"]
     assert stored["metrics"]["accuracy"] == row["test_accuracy"]
     assert stored["metrics"]["plausibility"] == row["test_plausibility"]
-    on_the_way = cli(*evaluate, "--data", data, "--batch", 1)
+    on_the_way = cli(*evaluate, "--data", data, "--split", "test", "--batch", 1)
     assert on_the_way.exit_code == 0, on_the_way.output
     embedded = json.loads(on_the_way.stdout)
     assert embedded["images"] == stored["images"] == len(evaluated.tensors["index.test"])
