@@ -2,10 +2,10 @@
 
 import os
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cluster.ticking import every
 from storage.cancel import POLL_SECONDS, cancel_requested, clear_cancel
 from storage.layout import StudyFolder
 
@@ -17,19 +17,15 @@ def stopped_when_asked(folder: StudyFolder) -> Iterator[None]:
     The block holds the study's lock; a wish from before was meant for another driver.
     """
     clear_cancel(folder)
-    over = threading.Event()
 
-    def watch() -> None:
-        while not over.wait(POLL_SECONDS):
-            if cancel_requested(folder):
-                os.kill(os.getpid(), signal.SIGINT)
-                return
+    def watch() -> bool:
+        asked = cancel_requested(folder)
+        if asked:
+            os.kill(os.getpid(), signal.SIGINT)
+        return not asked
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
     try:
-        yield
+        with every(POLL_SECONDS, watch):
+            yield
     finally:
-        over.set()
-        thread.join()
         clear_cancel(folder)

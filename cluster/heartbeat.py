@@ -6,7 +6,6 @@ call that keeps Python's global lock. Nor can it end such a one, since it asks t
 
 import os
 import platform
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.leases import TICKS, Holder
+from cluster.ticking import every
 
 WORKER = "ray::"
 """What the command line of a process begins with that computes for Ray."""
@@ -46,20 +46,15 @@ class LedgerLine:
     def beating(self) -> Iterator[None]:
         """Give signs of life for the length of the block, from a thread."""
         node = ray.get_runtime_context().get_node_id()
-        holder, over = Holder(node, platform.node(), os.getpid()), threading.Event()
+        holder = Holder(node, platform.node(), os.getpid())
 
-        def beat() -> None:
-            while not over.wait(self.lease / TICKS):
-                self.ledger.beat.remote(self.attempt, holder)
+        def beat() -> bool:
+            self.ledger.beat.remote(self.attempt, holder)
+            return True
 
-        self.ledger.beat.remote(self.attempt, holder)  # before a call that holds up every thread
-        thread = threading.Thread(target=beat, daemon=True)
-        thread.start()
-        try:
+        beat()  # before a call that holds up every thread
+        with every(self.lease / TICKS, beat):
             yield
-        finally:
-            over.set()
-            thread.join()
 
 
 def end(holder: Holder) -> Any:
