@@ -3,6 +3,7 @@
 What a study does about a full disk and damaged files is in tests/commands/test_damage.py.
 """
 
+import itertools
 import os
 import resource
 import subprocess
@@ -27,7 +28,7 @@ from storage.artifacts import ArtifactStore
 from storage.driver_lock import driver_lock
 from storage.layout import StorageRoot, StudyFolder
 from storage.results import ResultTable, schema
-from storage.study import StudySpec, grid, parse_study
+from storage.study import StudySpec, grid, load_study, parse_study
 from storage.study.space import settings
 
 KEY = "ab" * 32
@@ -127,14 +128,13 @@ def test_a_limit_on_the_size_of_files_is_told_as_such(tmp_path: Path) -> None:
 def test_read_only_storage_can_be_looked_at_and_refuses_the_rest(
     small_disk: Path, tmp_path: Path
 ) -> None:
-    folder = StorageRoot(small_disk).study("smoke")
-    spec = parse_study(SPEC.canonical() | {"name": "smoke"}, "smoke")
-    write_json(folder.spec, spec.canonical())
-    for trial in range(3):
-        for seed in range(2):
-            folder.results.commit(row(spec, trial, seed), SCHEMA)
-    folder.lock.touch()
     study = smoke_study(tmp_path)
+    spec = load_study(study)
+    folder = StorageRoot(small_disk).study(spec.name)
+    write_json(folder.spec, spec.canonical())
+    for trial, seed in itertools.product(range(2), range(2)):
+        folder.results.commit(row(spec, trial, seed), SCHEMA)
+    folder.lock.touch()
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], timeout=20, check=True)
     before = files(small_disk)
     for words in (("status", "smoke"), ("show", "smoke"), ("show", "smoke", 1), ("plan", study)):
