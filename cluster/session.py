@@ -12,7 +12,7 @@ import ray
 from cluster.addresses import connect_error, is_loopback
 from cluster.auth_token import ensure_token, refusal, require_token
 from cluster.tokens import TOKEN
-from qpmstudy.errors import ConfigError, DataError
+from qpmstudy.errors import ConfigError, DataError, WorkerError
 from storage.study.spec import Resources
 
 
@@ -34,6 +34,7 @@ def ray_session(
 
     Raises:
         ConfigError: the cluster cannot be reached, or refuses the token.
+        WorkerError: Ray's processes do not start.
         DataError: its object store is full when the block puts something there.
     """
     if ray.is_initialized():
@@ -92,9 +93,16 @@ def _connect(address: str, **options: Any) -> None:
     try:
         ray.init(address=address, **options)
     except Exception as error:
-        if not _is_about_the_token(error):
-            raise
-        raise ConfigError(refusal(address)) from None
+        if _is_about_the_token(error):
+            raise ConfigError(refusal(address)) from None
+        where = "on this machine" if address == "local" else f"here to join {address}"
+        folder = os.environ.get("RAY_TMPDIR", "/tmp")
+        first_line, *_ = str(error).strip().splitlines() or [type(error).__name__]
+        raise WorkerError(
+            f"Ray does not start {where}: {first_line}. Its logs are in "
+            f"{folder}/ray/session_latest/logs; what it lacks is often memory, or space in "
+            f"{folder} or /dev/shm. Then run the same command again: nothing finished is lost."
+        ) from error
 
 
 def _is_about_the_token(error: BaseException | None) -> bool:

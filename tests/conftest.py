@@ -46,6 +46,7 @@ WITHOUT_RAY = {
     "test_deploy.py",
     "test_local_cluster.py",
     "test_rungs.py",
+    "test_session.py",
     "test_versions.py",
     "test_embed.py",
     "test_select.py",

@@ -112,7 +112,9 @@ def check_kills(whole: Uninterrupted, below: Place, workers: int, kills: int) ->
     assert len(left) > 1, f"all {kills} kills landed at the same moment: {left}"
 
 
-@pytest.mark.parametrize(("workers", "kills"), [(0, 20), (1, 2)])
+@pytest.mark.parametrize(
+    ("workers", "kills"), [(0, 6), (1, 2), pytest.param(0, 20, marks=pytest.mark.long)]
+)
 def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(
     workers: int, kills: int, uninterrupted: Uninterrupted, tmp_path: Path
 ) -> None:
