@@ -12,9 +12,9 @@ from rich.text import Text
 from cluster.importance import FRONT, Importance
 from cluster.printing import figures_table, plain
 from cluster.tables import CONTEXT, cautions
-from qpmstudy.columns import is_fraction
+from qpmstudy.columns import shown
 from storage.analysis import ParetoResult
-from storage.explained import shown, why_not
+from storage.explained import why_not
 from storage.health import Finding
 from storage.summary import estimate, short_names
 
@@ -122,11 +122,7 @@ def _mark(result: ParetoResult, index: int) -> str:
 
 
 def _estimate(result: ParetoResult, index: int, name: str) -> str:
-    found = estimate([row.get(name) for row in result.members[index].complete])
-    if is_fraction(name) or math.isnan(found.mean):
-        return str(found)
-    spread = found.standard_error
-    return shown(name, found.mean) + ("" if math.isnan(spread) else f" ±{shown(name, spread)}")
+    return estimate([row.get(name) for row in result.members[index].complete]).shown(name)
 
 
 def _summary(result: ParetoResult) -> list[Text]:

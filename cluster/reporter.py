@@ -115,7 +115,9 @@ def trial_line(configuration: Configuration, spec: StudySpec) -> str:
         return f"trial {configuration.trial} ({values}): stopped at " + "; ".join(
             configuration.stops
         )
-    metrics = "  ".join(f"{name} {configuration.estimates[name]}" for name in spec.objectives)
+    metrics = "  ".join(
+        f"{name} {configuration.estimates[name].shown(name)}" for name in spec.objectives
+    )
     mark = "  * on the front" if configuration.on_front else ""
     return f"trial {configuration.trial} ({values}): {metrics}{mark}"
 
@@ -142,5 +144,5 @@ def best_so_far(configurations: Sequence[Configuration], spec: StudySpec) -> str
     for name, way in spec.objectives.items():
         sign = 1 if way == "max" else -1
         best = max(front, key=lambda c: sign * c.estimates[name].mean)
-        ends.append(f"{name} {best.estimates[name]} (trial {best.trial})")
+        ends.append(f"{name} {best.estimates[name].shown(name)} (trial {best.trial})")
     return f"front of {len(front)}: " + ", ".join(ends)

@@ -1,4 +1,7 @@
-"""Names of what stages find out, as results call them; importing them needs no torch."""
+"""Names of what stages find out, as results call them, and how people read their values.
+
+Importing them needs no torch.
+"""
 
 import math
 from collections.abc import Iterable
@@ -63,6 +66,21 @@ MEANINGS = {
 def is_fraction(metric: str) -> bool:
     """Return whether a metric lies between 0 and 1 and is shown in percent."""
     return not metric.endswith(COUNTS)
+
+
+def shown(metric: str, value: float | None) -> str:
+    """Return a value as people read it: percent of a fraction, or the number; "-" for none."""
+    if value is None or math.isnan(value):
+        return "-"
+    if is_fraction(metric):
+        return f"{100 * value:.1f}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def shown_mean(metric: str, mean: float | None, spread: float | None) -> str:
+    """Return a mean and its spread over seeds as `shown`: "71.2 ±0.8"; no spread of one seed."""
+    beside = shown(metric, spread)
+    return shown(metric, mean) + ("" if beside == "-" else f" ±{beside}")
 
 
 def needs_masks(metric: str) -> bool:
