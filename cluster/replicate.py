@@ -9,7 +9,6 @@ from typing import Any
 
 from ray.exceptions import RayError
 
-from cluster.rung_figures import stage_seconds
 from cluster.rungs import Verdict
 from cluster.stage_book import Decision
 from cluster.stage_errors import EXCERPT, StageError
@@ -118,8 +117,10 @@ def commit_stopped(
     """
     keys = context.keys(config, seed)
     row = _opening(context, verdict.trial, config, seed, keys) | _stopped(verdict)
-    for stage, seconds in stage_seconds(context.storage.artifacts, keys):
-        row |= {f"seconds.{stage}": seconds, f"reused.{stage}": True}
+    for stage, key in keys.items():
+        stored = context.storage.artifacts.peek(stage, key)
+        if stored is not None:
+            row |= {f"seconds.{stage}": float(stored["seconds"]), f"reused.{stage}": True}
     return _committed(context, row)
 
 

@@ -1,6 +1,5 @@
 """What a person sees while a study runs: lines that stay, and one that moves on a terminal."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from rich.progress import (
 
 from cluster.pace import Pace
 from cluster.printing import plain
+from cluster.ticking import every
 from storage.study import StudySpec
 from storage.summary import Configuration
 
@@ -80,24 +80,17 @@ class Reporter:
         if not self.console.is_terminal:
             yield
             return
-        over = threading.Event()
         progress = Progress(
             SpinnerColumn(), TextColumn("{task.description}"), console=self.console, transient=True
         )
         task = progress.add_task("starting")
 
-        def refresh() -> None:
-            while not over.wait(POLL_SECONDS):
-                progress.update(task, description=status())
+        def refresh() -> bool:
+            progress.update(task, description=status())
+            return True
 
-        thread = threading.Thread(target=refresh, daemon=True)
-        with progress:
-            thread.start()
-            try:
-                yield
-            finally:
-                over.set()
-                thread.join(timeout=2 * POLL_SECONDS)
+        with progress, every(POLL_SECONDS, refresh):
+            yield
 
 
 def trial_line(configuration: Configuration, spec: StudySpec) -> str:
