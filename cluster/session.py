@@ -106,8 +106,8 @@ def _is_about_the_token(error: BaseException | None) -> bool:
     return False
 
 
-def slots(resources: Resources) -> int:
-    """Return how many tasks of these resources fit into the cluster at once.
+def slots(stage: str, resources: Resources) -> int:
+    """Return how many tasks of a stage, with these resources, fit into the cluster at once.
 
     Raises:
         ConfigError: not one does, and no node can be started for it.
@@ -118,9 +118,9 @@ def slots(resources: Resources) -> int:
     if not count and not joins_cluster():
         has = {name: nodes[0].get(name, 0) for name in needs} if nodes else {}
         raise ConfigError(
-            f"A stage asks for {_words(needs)}, but this machine offers {_words(has)}. Lower the "
-            "stage's resources in the study file (stages: {dense: {cpu: 1, gpu: 0}}), or set "
-            "RAY_ADDRESS to a cluster that has them."
+            f"The stage {stage!r} asks for {_words(needs)}, but this machine offers {_words(has)}. "
+            f"Lower what it asks for in the study file (stages: {{{stage}: {{cpu: 1, gpu: 0}}}}), "
+            "or set RAY_ADDRESS to a cluster that has them."
         )
     return max(1, count)
 
