@@ -272,7 +272,7 @@ def test_the_science_runs_without_the_rest(tmp_path: Path) -> None:
         f"rest = {(*NOT_SCIENCE, 'yaml')!r}\n"
         "there = [name for name in rest if importlib.util.find_spec(name)]\n"
         "assert not there, there\n"
-        "import qpmstudy.pipeline, qpmstudy.report, qpmstudy.plots, qpmstudy.pareto\n"
+        "import qpmstudy.pipeline, qpmstudy.prediction_report, qpmstudy.plots, qpmstudy.pareto\n"
         "from qpmstudy.backbones.opening import open_backbone\n"
         "from qpmstudy.selection import SOLVERS\n"
         "import qpmstudy.predicting, qpmstudy.verification, qpmstudy.onnx_file\n"
