@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from cluster.printing import plain
-from qpmstudy.columns import CERTIFICATE, COMPACTNESS, SPLIT_METRICS, shown
+from qpmstudy.columns import COMPACTNESS, PROOF, SPLIT_METRICS, shown
 from qpmstudy.config import PipelineConfig, flatten
 from storage.provenance import code_in_words
 from storage.results import Row
@@ -71,7 +71,7 @@ def _result(row: Row, splits: Sequence[str]) -> list[str]:
 def _certificate(row: Row) -> str:
     if not row.get("qp_solver"):
         return "This method proves nothing about its answer, or selects nothing."
-    known = [name for name in CERTIFICATE if row.get(f"qp_{name}") is not None]
+    known = [name for name in PROOF if row.get(f"qp_{name}") is not None]
     return ", ".join(f"{name} {plain(row[f'qp_{name}'])}" for name in known)
 
 

@@ -24,6 +24,9 @@ COMPACTNESS = ("n_features", "features_per_class", "parameters")
 CERTIFICATE = ("objective", "bound", "gap", "status", "solver", "seconds", "fallback")
 """How good the answer of a selection is; each None where its method has no such thing."""
 
+PROOF = tuple(name for name in CERTIFICATE if name != "seconds")
+"""What of it a row has, as "qp_objective" and so on; the seconds are those of the stage."""
+
 COUNTS = (*COMPACTNESS, "seconds_per_epoch", "dead_features", "empty_maps")
 """What columns that are no fractions are called, behind the name of a split or phase."""
 
