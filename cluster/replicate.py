@@ -62,8 +62,8 @@ async def run_replicate(
             committed, and what is left of the trial is dealt again.
     """
     keys = context.keys(config, seed)
-    events = TrialEvents(context.folder.tensorboard, trial, seed)
     row = _opening(context, trial, config, seed, keys)
+    events = TrialEvents(context.folder.tensorboard, trial, seed)
     try:
         await _run(context, source, config, keys, row, events, verdict)
         events.session(flatten(config), complete=row["status"] == "COMPLETE")
