@@ -135,9 +135,13 @@ def tasks_on_a_node(choices: Iterable[Resources]) -> int:
     return max(1, *(_fit(node, _needs(each)) for node in _nodes() for each in choices))
 
 
-def shared_memory_of_nodes() -> int:
-    """Return how many bytes of objects every node that can run tasks holds."""
-    return int(min(node["object_store_memory"] for node in _nodes() if node.get("CPU")))
+def shared_memory_of_nodes() -> int | None:
+    """Return how many bytes of objects every node that can run tasks holds.
+
+    None where no such node is up yet: an autoscaler starts the first one for the first task.
+    """
+    held = [node["object_store_memory"] for node in _nodes() if node.get("CPU")]
+    return int(min(held)) if held else None
 
 
 def _nodes() -> list[dict[str, float]]:
