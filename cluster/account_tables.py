@@ -1,6 +1,5 @@
 """An account of a study or trial (`storage.account`) on a terminal."""
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ from rich.text import Text
 
 from cluster.pace import duration
 from cluster.printing import plain, plain_table
-from qpmstudy.columns import is_fraction
+from qpmstudy.columns import shown, shown_mean
 from storage.provenance import code_in_words
 
 SEEDS_SHOWN = 6
@@ -84,7 +83,7 @@ def _metrics(metrics: Mapping[str, Any], split: str) -> Table:
     table = _table(title, ("final", *(f"seed {seed}" for seed in seeds), "dense"), ("",))
     for name, found in metrics.items():
         if not name.startswith("dense_"):
-            numbers = (_figure(name, found["seeds"][seed]) for seed in seeds)
+            numbers = (shown(name, found["seeds"][seed]) for seed in seeds)
             dense = metrics.get(f"dense_{name}")
             beside = _spread(name, dense) if dense else ""
             table.add_row(name, _spread(name, found), *numbers, beside)
@@ -92,14 +91,7 @@ def _metrics(metrics: Mapping[str, Any], split: str) -> Table:
 
 
 def _spread(name: str, found: Mapping[str, Any]) -> str:
-    error = found["standard_error"]
-    return _figure(name, found["mean"]) + ("" if error is None else f" ±{_figure(name, error)}")
-
-
-def _figure(name: str, value: float | None) -> str:
-    if value is None or math.isnan(value):
-        return "-"
-    return f"{100 * value:.1f}" if is_fraction(name) else f"{value:,.4g}"
+    return shown_mean(name, found["mean"], found["standard_error"])
 
 
 def _certificates(certificates: Mapping[str, Mapping[str, Any]]) -> Table:

@@ -7,6 +7,8 @@ LOOPBACK = "127.0.0.1"
 BEYOND = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 """Environment variable: 0 makes Ray listen on loopback alone. Otherwise it replaces 127.0.0.1,
 even where that is asked for, by an address that others reach, and listens on every interface."""
+CONNECT_SECONDS = 5.0
+"""For an answer from the head of a cluster."""
 
 
 def is_loopback(address: str | None) -> bool:
@@ -55,7 +57,7 @@ def host_and_port(address: str) -> tuple[str, int] | None:
     return (host, int(port)) if colon and host and port.isdecimal() else None
 
 
-def connect_error(address: str, seconds: float = 5.0) -> str | None:
+def connect_error(address: str) -> str | None:
     """Return why nobody can be reached at HOST:PORT, None if somebody can.
 
     Ray itself tries for a quarter of an hour before it says so.
@@ -64,7 +66,7 @@ def connect_error(address: str, seconds: float = 5.0) -> str | None:
     if parts is None:
         return "it is not HOST:PORT"
     try:
-        socket.create_connection(parts, timeout=seconds).close()
+        socket.create_connection(parts, timeout=CONNECT_SECONDS).close()
     except OSError as error:
         return error.strerror or str(error)
     return None

@@ -6,7 +6,7 @@ from rich.text import Text
 from cluster.pace import duration
 from cluster.printing import plain_table
 from storage.forecast import Forecast
-from storage.inventory import readable
+from storage.sizes import readable
 
 
 def forecast_view(found: Forecast) -> Group:
@@ -61,7 +61,6 @@ def _needs(found: Forecast) -> list[str]:
             lines.append(f"{name}: there, {readable(store.bytes)} in memory")
         elif store.made_by_launch:
             lines.append(
-                f"{name}: not there yet; the launch makes them, or before it: "
-                f"{(store.problem or '').rpartition(': ')[2]}"
+                f"{name}: not there yet; the launch makes them, or before it: {store.command}"
             )
     return [*lines, *found.memory]

@@ -85,8 +85,7 @@ def _importance(result: ParetoResult, study: StudyResults) -> Importance:
     shares: dict[str, dict[str, float]] = {}
     if len(mine) >= FEWEST and varied:
         rebuilt = _rebuilt(result, mine, varied, chosen)
-        for position, way in enumerate(result.objectives.values()):
-            name = list(result.objectives)[position]
+        for position, (name, way) in enumerate(result.objectives.items()):
             shares[name] = _shares(rebuilt, varied, best / len(mine), position, way)
         if len(result.objectives) > 1:
             shares[FRONT] = _shares(rebuilt, varied, best / len(mine))

@@ -93,13 +93,7 @@ def launch(
             run_with_tune(driver, root, stores, tokens, verbose)
         elif not driver.ended and not plan.machine.stopped_early:
             reporter.line("nothing is left to do: no stage was run")
-        if spending.said:
-            reporter.line(f"{spending.said}: launch again to go on with what is left")
-        for trial in sorted(plan.machine.abandoned):
-            reporter.line(
-                f"trial {trial} is unfinished: its coordinator died {ATTEMPTS} times, see "
-                f"{folder.log}; launch again to go on with it"
-            )
+        _tell_what_is_left(driver)
         configurations = summarise(driver.rows(), spec)
     unfinished = len(plan.machine.abandoned)
     return Outcome(configurations, unfinished, time.perf_counter() - start)
@@ -117,6 +111,17 @@ def _context(spec: StudySpec, root: StorageRoot, stores: Sequence[EmbeddingStore
         varied=tuple(path for parameter in spec.parameters for path in parameter.paths),
         pictures=spec.tensorboard.images,
     )
+
+
+def _tell_what_is_left(driver: StudyDriver) -> None:
+    """Say why a launch ends before its study does, if so."""
+    if driver.spending.said:
+        driver.reporter.line(f"{driver.spending.said}: launch again to go on with what is left")
+    for trial in sorted(driver.plan.machine.abandoned):
+        driver.reporter.line(
+            f"trial {trial} is unfinished: its coordinator died {ATTEMPTS} times, see "
+            f"{driver.context.folder.log}; launch again to go on with it"
+        )
 
 
 def _opening(spec: StudySpec, plan: Plan) -> str:

@@ -12,9 +12,9 @@ from rich.text import Text
 from cluster.importance import FRONT, Importance
 from cluster.printing import figures_table, plain
 from cluster.tables import CONTEXT, cautions
-from qpmstudy.columns import is_fraction
+from qpmstudy.columns import shown
 from storage.analysis import ParetoResult
-from storage.explained import shown, why_not
+from storage.explained import why_not
 from storage.health import Finding
 from storage.summary import estimate, short_names
 
@@ -95,12 +95,10 @@ def _front(result: ParetoResult, dominated: bool, extra: Sequence[str]) -> Table
 
 
 def _caption(result: ParetoResult) -> str:
-    notes = (
-        ["* Pareto front", "K its knee"] if result.front.knee is not None else ["* Pareto front"]
-    )
-    notes.append("on the front: how probably, over draws of the seeds")
-    notes += [note for note in cautions(result.studies[0].spec) if note not in notes]
-    return "; ".join(notes)
+    knee = ["K its knee"] if result.front.knee is not None else []
+    drawn = "on the front: how probably, over draws of the seeds"
+    told = dict.fromkeys(note for study in result.studies for note in cautions(study.spec))
+    return "; ".join(["* Pareto front", *knee, drawn, *told])
 
 
 def _order(result: ParetoResult) -> list[int]:
@@ -122,11 +120,7 @@ def _mark(result: ParetoResult, index: int) -> str:
 
 
 def _estimate(result: ParetoResult, index: int, name: str) -> str:
-    found = estimate([row.get(name) for row in result.members[index].complete])
-    if is_fraction(name) or math.isnan(found.mean):
-        return str(found)
-    spread = found.standard_error
-    return shown(name, found.mean) + ("" if math.isnan(spread) else f" ±{shown(name, spread)}")
+    return estimate([row.get(name) for row in result.members[index].complete]).shown(name)
 
 
 def _summary(result: ParetoResult) -> list[Text]:
@@ -172,12 +166,10 @@ def _others(result: ParetoResult, every: bool) -> list[RenderableType]:
     if not others:
         return []
     told = others if every else others[:CLOSE]
-    lines = [f"{result.label(index)} {why_not(result, index)}" for index in told]
+    lines = [Text(f"{result.label(index)} {why_not(result, index)}") for index in told]
     more = len(others) - len(told)
-    head = "not on the front" + (
-        f", the likeliest of {len(others)} (--all: every one)" * (more > 0)
-    )
-    return [Text(f"\n{head}:"), *(Padding(Text(line), (0, 0, 0, 2)) for line in lines)]
+    which = f", the likeliest of {len(others)} (--all: every one)" if more else ""
+    return [Text(f"\nnot on the front{which}:"), *(Padding(line, (0, 0, 0, 2)) for line in lines)]
 
 
 def _lag(result: ParetoResult, index: int) -> float:

@@ -9,7 +9,6 @@ from typing import Any
 
 from ray.exceptions import RayError
 
-from cluster.rung_figures import stage_seconds
 from cluster.rungs import Verdict
 from cluster.stage_book import Decision
 from cluster.stage_errors import EXCERPT, StageError
@@ -63,8 +62,8 @@ async def run_replicate(
             committed, and what is left of the trial is dealt again.
     """
     keys = context.keys(config, seed)
-    events = TrialEvents(context.folder.tensorboard, trial, seed)
     row = _opening(context, trial, config, seed, keys)
+    events = TrialEvents(context.folder.tensorboard, trial, seed)
     try:
         await _run(context, source, config, keys, row, events, verdict)
         events.session(flatten(config), complete=row["status"] == "COMPLETE")
@@ -118,8 +117,10 @@ def commit_stopped(
     """
     keys = context.keys(config, seed)
     row = _opening(context, verdict.trial, config, seed, keys) | _stopped(verdict)
-    for stage, seconds in stage_seconds(context.storage.artifacts, keys):
-        row |= {f"seconds.{stage}": seconds, f"reused.{stage}": True}
+    for stage, key in keys.items():
+        stored = context.storage.artifacts.peek(stage, key)
+        if stored is not None:
+            row |= {f"seconds.{stage}": float(stored["seconds"]), f"reused.{stage}": True}
     return _committed(context, row)
 
 

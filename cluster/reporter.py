@@ -1,6 +1,5 @@
 """What a person sees while a study runs: lines that stay, and one that moves on a terminal."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from rich.progress import (
 
 from cluster.pace import Pace
 from cluster.printing import plain
+from cluster.ticking import every
 from storage.study import StudySpec
 from storage.summary import Configuration
 
@@ -80,24 +80,17 @@ class Reporter:
         if not self.console.is_terminal:
             yield
             return
-        over = threading.Event()
         progress = Progress(
             SpinnerColumn(), TextColumn("{task.description}"), console=self.console, transient=True
         )
         task = progress.add_task("starting")
 
-        def refresh() -> None:
-            while not over.wait(POLL_SECONDS):
-                progress.update(task, description=status())
+        def refresh() -> bool:
+            progress.update(task, description=status())
+            return True
 
-        thread = threading.Thread(target=refresh, daemon=True)
-        with progress:
-            thread.start()
-            try:
-                yield
-            finally:
-                over.set()
-                thread.join(timeout=2 * POLL_SECONDS)
+        with progress, every(POLL_SECONDS, refresh):
+            yield
 
 
 def trial_line(configuration: Configuration, spec: StudySpec) -> str:
@@ -115,7 +108,9 @@ def trial_line(configuration: Configuration, spec: StudySpec) -> str:
         return f"trial {configuration.trial} ({values}): stopped at " + "; ".join(
             configuration.stops
         )
-    metrics = "  ".join(f"{name} {configuration.estimates[name]}" for name in spec.objectives)
+    metrics = "  ".join(
+        f"{name} {configuration.estimates[name].shown(name)}" for name in spec.objectives
+    )
     mark = "  * on the front" if configuration.on_front else ""
     return f"trial {configuration.trial} ({values}): {metrics}{mark}"
 
@@ -142,5 +137,5 @@ def best_so_far(configurations: Sequence[Configuration], spec: StudySpec) -> str
     for name, way in spec.objectives.items():
         sign = 1 if way == "max" else -1
         best = max(front, key=lambda c: sign * c.estimates[name].mean)
-        ends.append(f"{name} {best.estimates[name]} (trial {best.trial})")
+        ends.append(f"{name} {best.estimates[name].shown(name)} (trial {best.trial})")
     return f"front of {len(front)}: " + ", ".join(ends)

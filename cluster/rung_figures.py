@@ -1,6 +1,6 @@
 """What a run is worth at the rungs that it passes, from epochs as they end and stored stages."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,9 +59,3 @@ class RungFigures:
 def _report(trial: int, seed: int, rung: Rung, known: Mapping[str, float | None]) -> Report:
     figures = {name: known.get(name) for name in rung.figures if name in known}
     return Report(trial, seed, rung.label, figures)
-
-
-def stage_seconds(artifacts: ArtifactStore, keys: Mapping[str, str]) -> Sequence[tuple[str, float]]:
-    """Return the stages of a run that are stored, with the seconds that each took."""
-    found = ((stage, artifacts.peek(stage, key)) for stage, key in keys.items())
-    return [(stage, float(str(known["seconds"]))) for stage, known in found if known]

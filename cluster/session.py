@@ -114,8 +114,8 @@ def _is_about_the_token(error: BaseException | None) -> bool:
     return False
 
 
-def slots(resources: Resources) -> int:
-    """Return how many tasks of these resources fit into the cluster at once.
+def slots(stage: str, resources: Resources) -> int:
+    """Return how many tasks of a stage, with these resources, fit into the cluster at once.
 
     Raises:
         ConfigError: not one does, and no node can be started for it.
@@ -126,9 +126,9 @@ def slots(resources: Resources) -> int:
     if not count and not joins_cluster():
         has = {name: nodes[0].get(name, 0) for name in needs} if nodes else {}
         raise ConfigError(
-            f"A stage asks for {_words(needs)}, but this machine offers {_words(has)}. Lower the "
-            "stage's resources in the study file (stages: {dense: {cpu: 1, gpu: 0}}), or set "
-            "RAY_ADDRESS to a cluster that has them."
+            f"The stage {stage!r} asks for {_words(needs)}, but this machine offers {_words(has)}. "
+            f"Lower what it asks for in the study file (stages: {{{stage}: {{cpu: 1, gpu: 0}}}}), "
+            "or set RAY_ADDRESS to a cluster that has them."
         )
     return max(1, count)
 
@@ -143,9 +143,13 @@ def tasks_on_a_node(choices: Iterable[Resources]) -> int:
     return max(1, *(_fit(node, _needs(each)) for node in _nodes() for each in choices))
 
 
-def shared_memory_of_nodes() -> int:
-    """Return how many bytes of objects every node that can run tasks holds."""
-    return int(min(node["object_store_memory"] for node in _nodes() if node.get("CPU")))
+def shared_memory_of_nodes() -> int | None:
+    """Return how many bytes of objects every node that can run tasks holds.
+
+    None where no such node is up yet: an autoscaler starts the first one for the first task.
+    """
+    held = [node["object_store_memory"] for node in _nodes() if node.get("CPU")]
+    return int(min(held)) if held else None
 
 
 def _nodes() -> list[dict[str, float]]:

@@ -57,7 +57,7 @@ def compute_stage(
         # Whoever a ledger or driver that died had set to it may have ended while this one waited.
         stored = artifacts.manifest(request.stage, request.key)
         if stored is not None:
-            return float(str(stored["seconds"]))
+            return float(stored["seconds"])
         start = time.perf_counter()
         output = run_stage(
             request.stage,
@@ -113,7 +113,7 @@ class StageLedger:
         while key not in self._done:
             stored = await asyncio.to_thread(self._artifacts.manifest, request.stage, key)
             if stored is not None:
-                self._done[key] = float(str(stored["seconds"]))
+                self._done[key] = float(stored["seconds"])
             if key not in self._ending:
                 break
             await asyncio.wait([self._ending[key]])  # it may yet be stored by that

@@ -126,7 +126,7 @@ class StoredSource:
                 manifest = self.artifacts.manifest(stage, key)
                 if manifest is None:
                     return False
-                self.seconds[key] = float(str(manifest["seconds"]))
+                self.seconds[key] = float(manifest["seconds"])
         return True
 
     async def obtain(

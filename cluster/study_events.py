@@ -1,6 +1,7 @@
 """What TensorBoard knows of a study as a whole: HParams' columns and the layout of its charts."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
@@ -12,8 +13,7 @@ from qpmstudy.config import flatten
 from storage.results import config_types, metric_columns
 from storage.study import StudySpec
 
-CERTIFICATE = ("qp_objective", "qp_bound", "qp_gap")
-OTHERS = (*COMPACTNESS, "seconds_per_epoch", *CERTIFICATE)
+OTHERS = (*COMPACTNESS, "seconds_per_epoch", "qp_objective", "qp_bound", "qp_gap")
 """Metric columns that belong to neither phase."""
 TYPES = {bool: api_pb2.DATA_TYPE_BOOL, str: api_pb2.DATA_TYPE_STRING}
 
@@ -28,7 +28,6 @@ def write_study_events(root: Path, spec: StudySpec, held_out: Iterable[str]) -> 
     """
     for old in root.glob("events.out.tfevents.*"):
         old.unlink()
-    events = EventFile(root)
     experiment = api_pb2.Experiment(
         name=spec.name,
         description=spec.description,
@@ -36,9 +35,9 @@ def write_study_events(root: Path, spec: StudySpec, held_out: Iterable[str]) -> 
         metric_infos=[_metric(name, spec) for name in shown_metrics(spec, held_out)],
     )
     content = plugin_data_pb2.HParamsPluginData(experiment=experiment)
-    events.add(hparams_summary(metadata.EXPERIMENT_TAG, content))
-    events.add(chart_layout(_layout()))
-    events.close()
+    with closing(EventFile(root)) as events:
+        events.add(hparams_summary(metadata.EXPERIMENT_TAG, content))
+        events.add(chart_layout(_layout()))
 
 
 def shown_metrics(spec: StudySpec, held_out: Iterable[str]) -> list[str]:

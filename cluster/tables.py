@@ -19,26 +19,24 @@ from storage.table import text
 CONTEXT = ("sid", "test_accuracy", "test_plausibility")
 
 
-def front_table(
-    configurations: Sequence[Configuration], spec: StudySpec, dominated: bool = True
-) -> Table:
+def front_table(configurations: Sequence[Configuration], spec: StudySpec) -> Table:
     """Return configurations as a table, best in the first objective first; * marks the front."""
     table = figures_table(
         f"{spec.name}: percent on the {spec.objective_split} split, mean ± standard error over "
         f"{spec.seeds} seeds",
-        caption(spec),
+        "; ".join(["* Pareto front", *cautions(spec)]),
     )
     for name in ("", "trial"):
         table.add_column(name, no_wrap=True)
     for name in short_names([parameter.name for parameter in spec.parameters]):
         table.add_column(name)
-    known = {name for configuration in configurations for name in configuration.estimates}
-    shown = [
+    measured = {name for configuration in configurations for name in configuration.estimates}
+    beside = [
         name
         for name in CONTEXT
-        if name not in spec.objectives and (name in known or not configurations)
+        if name not in spec.objectives and (name in measured or not configurations)
     ]
-    for name in (*spec.objectives, *shown):
+    for name in (*spec.objectives, *beside):
         table.add_column(name.replace("_", "\n"), justify="right")
     first, way = next(iter(spec.objectives.items()))
     sign = -1 if way == "max" else 1
@@ -48,13 +46,13 @@ def front_table(
         return (math.isnan(mean), sign * mean)
 
     for configuration in sorted(configurations, key=order):
-        if dominated or configuration.on_front:
-            values = map(plain, configuration.searched.values())
-            estimates = (
-                str(configuration.estimates[name]) if name in configuration.estimates else "-"
-                for name in (*spec.objectives, *shown)
-            )
-            table.add_row(_mark(configuration), str(configuration.trial), *values, *estimates)
+        values = map(plain, configuration.searched.values())
+        known = configuration.estimates
+        figures = (
+            known[name].shown(name) if name in known else "-"
+            for name in (*spec.objectives, *beside)
+        )
+        table.add_row(_mark(configuration), str(configuration.trial), *values, *figures)
     return table
 
 
@@ -62,11 +60,6 @@ def _mark(configuration: Configuration) -> str:
     if configuration.on_front:
         return "*"
     return "FAILED" if configuration.failed else "stopped" if configuration.stopped else ""
-
-
-def caption(spec: StudySpec) -> str:
-    """Return what a reader must know to read the figures right."""
-    return "; ".join(["* Pareto front", *cautions(spec)])
 
 
 def cautions(spec: StudySpec) -> list[str]:
@@ -101,11 +94,8 @@ def paper_tables(made: PaperTable) -> list[Table]:
 
 def status_lines(folder: StudyFolder, spec: StudySpec) -> tuple[list[str], list[Configuration]]:
     """Return progress and failures of a study in words, and its configurations so far."""
-    rows = folder.results.rows()
-    configurations = summarise(rows, spec)
-    runs = sum(c.complete + c.failed + c.stopped for c in configurations)
-    total = spec.configurations * spec.seeds.min
-    state = state_of(folder, study_over(spec, rows))
+    state, configurations = _standing(folder, spec)
+    runs, total = _runs(configurations), spec.configurations * spec.seeds.min
     count = f"{runs} runs, {total} at least" if spec.seeds.adaptive else f"{runs} of {total} runs"
     lines = [
         f"{spec.name}: {state}, {count} ({spec.configurations} configurations x {spec.seeds} seeds)"
@@ -123,15 +113,23 @@ def studies_table(root: StorageRoot) -> Table:
     table = Table("study", "state", "runs", "failed", "on the front", "description")
     for folder in root.studies():
         spec = stored_spec(folder)
-        lines, configurations = status_lines(folder, spec)
-        state = lines[0].partition(": ")[2].partition(",")[0]
+        state, configurations = _standing(folder, spec)
         table.add_row(
             folder.name,
             state,
-            f"{sum(c.complete + c.failed + c.stopped for c in configurations)}"
-            f"/{spec.configurations * spec.seeds.min}",
+            f"{_runs(configurations)}/{spec.configurations * spec.seeds.min}",
             str(sum(c.failed for c in configurations)),
             str(sum(c.on_front for c in configurations)),
             spec.description,
         )
     return table
+
+
+def _standing(folder: StudyFolder, spec: StudySpec) -> tuple[str, list[Configuration]]:
+    """Return in what state a study is, and its configurations so far."""
+    rows = folder.results.rows()
+    return state_of(folder, study_over(spec, rows)), summarise(rows, spec)
+
+
+def _runs(configurations: Sequence[Configuration]) -> int:
+    return sum(c.complete + c.failed + c.stopped for c in configurations)

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from cluster.printing import plain
-from qpmstudy.columns import CERTIFICATE, COMPACTNESS, SPLIT_METRICS
+from qpmstudy.columns import COMPACTNESS, PROOF, SPLIT_METRICS, shown
 from qpmstudy.config import PipelineConfig, flatten
-from storage.explained import shown
 from storage.provenance import code_in_words
 from storage.results import Row
 
@@ -60,9 +59,9 @@ def _result(row: Row, splits: Sequence[str]) -> list[str]:
             values = [row.get(f"{phase}{column}") for phase in ("", "dense_")]
             if any(value is not None for value in values):
                 split = prefix.rstrip("_") or str(row["split"])
-                lines.append((name, split, *(_figure(name, value) for value in values)))
+                lines.append((name, split, *(shown(name, value) for value in values)))
     size = ", ".join(
-        f"{name.replace('_', ' ')} {_figure(name, row[name])}"
+        f"{name.replace('_', ' ')} {shown(name, row[name])}"
         for name in COMPACTNESS
         if row.get(name) is not None
     )
@@ -72,7 +71,7 @@ def _result(row: Row, splits: Sequence[str]) -> list[str]:
 def _certificate(row: Row) -> str:
     if not row.get("qp_solver"):
         return "This method proves nothing about its answer, or selects nothing."
-    known = [name for name in CERTIFICATE if row.get(f"qp_{name}") is not None]
+    known = [name for name in PROOF if row.get(f"qp_{name}") is not None]
     return ", ".join(f"{name} {plain(row[f'qp_{name}'])}" for name in known)
 
 
@@ -100,7 +99,3 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def _figure(name: str, value: float | None) -> str:
-    return "-" if value is None else shown(name, value)

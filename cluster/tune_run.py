@@ -113,7 +113,7 @@ class _Watch:
         spec = self._spec = driver.spec
         self._driver = driver
         resources = {stage: spec.resources(stage) for stage in STAGES}
-        fits = {stage: slots(needs) for stage, needs in resources.items()}
+        fits = {stage: slots(stage, needs) for stage, needs in resources.items()}
         self._demand = Demand(fits, pools(resources), entry="dense")
         self._slots = fits["finetune"]
         self.most = min(self._demand.most, max(1, driver.jobs))

@@ -1,4 +1,7 @@
-"""Names of what stages find out, as results call them; importing them needs no torch."""
+"""Names of what stages find out, as results call them, and how people read their values.
+
+Importing them needs no torch.
+"""
 
 import math
 from collections.abc import Iterable
@@ -20,6 +23,9 @@ COMPACTNESS = ("n_features", "features_per_class", "parameters")
 
 CERTIFICATE = ("objective", "bound", "gap", "status", "solver", "seconds", "fallback")
 """How good the answer of a selection is; each None where its method has no such thing."""
+
+PROOF = tuple(name for name in CERTIFICATE if name != "seconds")
+"""What of it a row has, as "qp_objective" and so on; the seconds are those of the stage."""
 
 COUNTS = (*COMPACTNESS, "seconds_per_epoch", "dead_features", "empty_maps")
 """What columns that are no fractions are called, behind the name of a split or phase."""
@@ -63,6 +69,21 @@ MEANINGS = {
 def is_fraction(metric: str) -> bool:
     """Return whether a metric lies between 0 and 1 and is shown in percent."""
     return not metric.endswith(COUNTS)
+
+
+def shown(metric: str, value: float | None) -> str:
+    """Return a value as people read it: percent of a fraction, or the number; "-" for none."""
+    if value is None or math.isnan(value):
+        return "-"
+    if is_fraction(metric):
+        return f"{100 * value:.1f}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def shown_mean(metric: str, mean: float | None, spread: float | None) -> str:
+    """Return a mean and its spread over seeds as `shown`: "71.2 ±0.8"; no spread of one seed."""
+    beside = shown(metric, spread)
+    return shown(metric, mean) + ("" if beside == "-" else f" ±{beside}")
 
 
 def needs_masks(metric: str) -> bool:

@@ -146,7 +146,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         found: dict[str, Tensor] = load_file(path)
     except SafetensorError as error:
-        raise DataError(f"{path} cannot be read: {error}.") from error
+        raise DataError(f"{path} cannot be read: {error}. Export the model again.") from error
     return found
 
 

@@ -1,4 +1,4 @@
-"""One kind of registry for every plug point: backbone, dataset, solver, metric, sampler.
+"""One kind of registry for every plug point: backbone, dataset, adapter, method, solver, sampler.
 
 An entry is a name and the place its implementation is imported from on first use,
 so that listing the choices imports nothing.

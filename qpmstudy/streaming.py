@@ -1,6 +1,6 @@
 """Chunks of a store that memory does not hold: read when they are needed, ahead of their turn.
 
-A chunk is a few images, not a whole chunk: stores are sorted by class, and a window of chunks
+A chunk is a few images, not a whole shard: stores are sorted by class, and a window of shards
 would hold few classes at a time, on which training goes visibly another way.
 n images, P patches of each, D channels.
 """

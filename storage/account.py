@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from qpmstudy.columns import CERTIFICATE
+from qpmstudy.columns import PROOF
 from qpmstudy.config import PipelineConfig, flatten
 from qpmstudy.errors import DataError
 from qpmstudy.stage_graph import STAGES
@@ -199,7 +199,7 @@ def _number(value: float) -> float | None:
 
 
 def _certificate(row: Row) -> dict[str, Any]:
-    return {name: row[f"qp_{name}"] for name in CERTIFICATE if name != "seconds"}
+    return {name: row[f"qp_{name}"] for name in PROOF}
 
 
 def _stages(artifacts: ArtifactStore, row: Row) -> Iterable[dict[str, Any]]:

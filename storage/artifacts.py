@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
@@ -58,7 +58,7 @@ class ArtifactStore:
             )
         return self.root / stage / key[:2] / key
 
-    def manifest(self, stage: str, key: str) -> dict[str, object] | None:
+    def manifest(self, stage: str, key: str) -> dict[str, Any] | None:
         """Return the manifest of an intact result, or None.
 
         A damaged result is named in a warning, removed, and counts as absent:
@@ -68,7 +68,7 @@ class ArtifactStore:
         if not path.is_dir():
             return None
         try:
-            manifest: dict[str, object] = read_json(path / "manifest.json")
+            manifest: dict[str, Any] = read_json(path / "manifest.json")
             check_hashes(path, _hashes(manifest, path))
             if not isinstance(manifest.get("seconds"), float | int):
                 raise DataError(f"{path / 'manifest.json'} is damaged: it lacks seconds.")
@@ -78,7 +78,7 @@ class ArtifactStore:
             return None
         return manifest
 
-    def peek(self, stage: str, key: str) -> dict[str, object] | None:
+    def peek(self, stage: str, key: str) -> dict[str, Any] | None:
         """Return the manifest of a result without reading what it vouches for, or None.
 
         For what is shown and estimated: enough to say that a result is there, not that it is

@@ -66,10 +66,11 @@ def removal_lock(root: Path) -> Iterator[None]:
 
 def is_running(path: Path) -> bool:
     """Return whether a driver holds the lock of a study."""
-    if not path.exists():
+    try:
+        with path.open("r", encoding="utf-8") as file:
+            return not _try(file, fcntl.LOCK_SH)
+    except FileNotFoundError:
         return False
-    with path.open("r", encoding="utf-8") as file:
-        return not _try(file, fcntl.LOCK_SH)
 
 
 @contextmanager
@@ -105,8 +106,8 @@ def _opened(path: Path) -> IO[str]:
         except FileNotFoundError:  # the folder was removed between the two lines above
             continue
         except FileExistsError:  # or within the first, which tries and then looks
-            if path.parent.exists() and not path.parent.is_dir():
-                raise
+            if os.path.lexists(path.parent) and not path.parent.is_dir():
+                raise  # a file, or a link to what is not there
 
 
 def _locked(file: IO[str], how: int) -> bool:

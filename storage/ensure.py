@@ -21,12 +21,22 @@ def ensure_store(
         StoreError: another process writes the store, or its URL cannot be reached.
         WorkerError: a process that decodes images died.
     """
-    path = root.embeddings(dataset, backbone)
-    if is_synthetic(dataset) and not is_complete(path):
+    if made_here(root, dataset, backbone):
         from storage.prepare import embed
 
         return embed(root, dataset, backbone, progress)
     return open_named(root, dataset, backbone)
+
+
+def made_here(root: StorageRoot, dataset: str, backbone: str) -> bool:
+    """Return whether a launch makes these embeddings: of images that are drawn, not whole yet.
+
+    Raises:
+        ConfigError: dataset or backbone is unknown.
+        DataError: what is there cannot be read.
+        StoreError: the URL cannot be reached.
+    """
+    return is_synthetic(dataset) and not is_complete(root.embeddings(dataset, backbone))
 
 
 def open_named(root: StorageRoot, dataset: str, backbone: str) -> EmbeddingStore:

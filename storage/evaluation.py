@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -11,7 +10,7 @@ from qpmstudy.confusions import Confusion, confusions
 from qpmstudy.measuring import Measured, SplitMeter, training_metrics
 from qpmstudy.stages.base import device
 from storage.layout import StorageRoot
-from storage.model_images import ALL, ModelImages, folder_images, stored_images
+from storage.model_images import ALL, ImageFolder, ModelImages, folder_images, stored_images
 from storage.progress import PhaseProgress
 from storage.token_streams import TokenBatch
 
@@ -62,13 +61,12 @@ def evaluate_stored(
 
 def evaluate_images(
     folder: Path,
-    data: Path,
+    there: ImageFolder,
     progress: PhaseProgress,
     dataset: str | None = None,
     split: str = ALL,
-    **how: Any,
 ) -> Evaluation:
-    """Measure an exported model on images in the folder `data`; nothing is stored.
+    """Measure an exported model on images in a folder; nothing is stored.
 
     Arguments are those of `folder_images`.
 
@@ -77,7 +75,7 @@ def evaluate_images(
         DataError: as `folder_images`.
         WorkerError: a process that decodes images died.
     """
-    return _evaluation(folder_images(folder, data, progress, dataset, split, **how))
+    return _evaluation(folder_images(folder, there, progress, dataset, split))
 
 
 class ModelMeter:

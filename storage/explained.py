@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from qpmstudy.columns import is_fraction
+from qpmstudy.columns import shown
 from storage.analysis import Member, ParetoResult
 from storage.study import StudySpec
 
@@ -32,13 +32,6 @@ def why_not(result: ParetoResult, index: int) -> str:
         return "breaks " + " and ".join(_broken(result, index))
     better = int(front.dominated_by[index])
     return f"dominated by {result.label(better)}: {_differences(result, index, better)}"
-
-
-def shown(metric: str, value: float) -> str:
-    """Return a mean as people read it: percent of a fraction, or the number."""
-    if is_fraction(metric):
-        return f"{100 * value:.1f}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _unfinished(member: Member, spec: StudySpec) -> str:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from qpmstudy.config import PipelineConfig, with_values
-from qpmstudy.datasets import is_synthetic
 from qpmstudy.errors import DataError
 from qpmstudy.files import read_json
 from qpmstudy.stage_graph import STAGES, stage_keys
 from storage.artifacts import ArtifactStore
 from storage.embeddings import EmbeddingStore
-from storage.ensure import open_named
+from storage.ensure import made_here, open_named
+from storage.groups import command
 from storage.history import BASES, History, read_history, sections
 from storage.layout import StorageRoot
 from storage.memory import RESERVE, allowed_memory, available_memory, needed
@@ -54,13 +54,17 @@ class StageForecast:
 
 @dataclass(frozen=True)
 class StoreForecast:
-    """The embeddings that a study reads: bytes in memory, or why they cannot be read."""
+    """The embeddings that a study reads: bytes in memory, or why they cannot be read.
+
+    `command` makes them; `made_by_launch` says whether a launch does, too.
+    """
 
     dataset: str
     backbone: str
-    bytes: int | None
-    problem: str | None
-    made_by_launch: bool
+    command: str
+    bytes: int | None = None
+    problem: str | None = None
+    made_by_launch: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ def forecast(spec: StudySpec, root: StorageRoot) -> Forecast:
         done=done,
         runs=spec.configurations * spec.seeds.max - done,
         stages=tuple(stages),
-        stores=tuple(_store(*names, store) for names, store in found.items()),
+        stores=tuple(_store(root, *names, store) for names, store in found.items()),
         memory=_memory([store for store in found.values() if isinstance(store, EmbeddingStore)]),
     )
 
@@ -233,10 +237,17 @@ def _open(root: StorageRoot, dataset: str, backbone: str) -> EmbeddingStore | Da
         return error
 
 
-def _store(dataset: str, backbone: str, store: EmbeddingStore | DataError) -> StoreForecast:
+def _store(
+    root: StorageRoot, dataset: str, backbone: str, store: EmbeddingStore | DataError
+) -> StoreForecast:
+    makes = command(dataset, backbone, root.embeddings(dataset, backbone))
     if isinstance(store, EmbeddingStore):
-        return StoreForecast(dataset, backbone, needed(store), None, False)
-    return StoreForecast(dataset, backbone, None, str(store), is_synthetic(dataset))
+        return StoreForecast(dataset, backbone, makes, bytes=needed(store))
+    try:
+        made = made_here(root, dataset, backbone)
+    except DataError:  # of which the problem tells
+        made = False
+    return StoreForecast(dataset, backbone, makes, problem=str(store), made_by_launch=made)
 
 
 def _memory(stores: Sequence[EmbeddingStore]) -> tuple[str, ...]:

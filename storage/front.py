@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from qpmstudy.columns import is_fraction
+from qpmstudy.columns import is_fraction, shown
 from qpmstudy.files import write_bytes
 from qpmstudy.plots import (
     FrontPoint,
@@ -20,7 +20,7 @@ from qpmstudy.plots import (
 )
 from qpmstudy.plots.front import LIKELY
 from storage.analysis import ParetoResult
-from storage.explained import shown, why_not
+from storage.explained import why_not
 from storage.summary import estimate
 
 Shares = Mapping[str, Mapping[str, float]]

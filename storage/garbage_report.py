@@ -5,7 +5,7 @@ from typing import Any
 
 from qpmstudy.stage_graph import STAGES
 from storage.garbage import Findings, Rubbish
-from storage.inventory import readable
+from storage.sizes import readable
 
 
 def report_json(found: Findings, gone: Sequence[Rubbish], dry_run: bool) -> dict[str, Any]:

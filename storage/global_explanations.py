@@ -18,7 +18,7 @@ from qpmstudy.explain.feature_page import feature_page
 from qpmstudy.explain.page import Page
 from qpmstudy.inference import TokenModel
 from qpmstudy.metrics.plausibility import weighted_maps
-from qpmstudy.report import find_class
+from qpmstudy.prediction_report import find_class
 from storage.dense_model import Dense
 from storage.gallery import Gallery
 from storage.learned_from import LearnedFrom

@@ -9,9 +9,9 @@ from storage.embeddings import EmbeddingStore, open_store
 from storage.groups import array_of, command, is_finished, open_group
 from storage.layout import StorageRoot
 from storage.places import reached, size
+from storage.sizes import readable
 
 HEADER = ("dataset", "backbone", "images", "grid", "dim", "on disk", "state", "fingerprint")
-UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 @dataclass(frozen=True)
@@ -139,12 +139,3 @@ def _damages(root: StorageRoot, store: Stored) -> Iterator[str]:
             whole.read_without_patches()
         except DataError as error:
             yield str(error)
-
-
-def readable(size: float) -> str:
-    """Return a number of bytes in words: "1.5 GiB"."""
-    for unit in UNITS[:-1]:
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} {UNITS[-1]}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from qpmstudy.errors import ConfigError
 from storage.embeddings import EmbeddingStore
 from storage.groups import array_of
-from storage.inventory import UNITS
+from storage.sizes import UNITS
 
 LIMIT = "QPMSTUDY_MEMORY"
 """Environment variable: how much memory embeddings may take on a node."""

@@ -32,6 +32,25 @@ ALL = "all"
 
 
 @dataclass(frozen=True)
+class ImageFolder:
+    """Images in a folder, and how they are embedded whenever their tokens are asked for.
+
+    Attributes:
+        data: the folder.
+        weights: checkpoint of the backbone; None takes it from where it usually is.
+        batch: images that the backbone embeds at once; None: as for a store.
+        workers: processes that decode images; None decides by CPUs and images.
+        skip_broken: leave out images that cannot be decoded.
+    """
+
+    data: Path
+    weights: Path | None = None
+    batch: int | None = None
+    workers: int | None = None
+    skip_broken: bool = False
+
+
+@dataclass(frozen=True)
 class ModelImages:
     """A model and n images to measure it on.
 
@@ -140,27 +159,19 @@ def stored_images(
 
 def folder_images(
     folder: Path,
-    data: Path,
+    there: ImageFolder,
     progress: PhaseProgress,
     dataset: str | None = None,
     split: str = ALL,
-    weights: Path | None = None,
-    batch: int | None = None,
-    workers: int | None = None,
-    skip_broken: bool = False,
 ) -> ModelImages:
-    """Return the images in the folder `data`, embedded whenever their tokens are asked for.
+    """Return images in a folder, embedded whenever their tokens are asked for.
 
     Args:
         folder: the model.
-        data: folder of the images.
+        there: the images.
         progress: told about checks and embedding.
         dataset: in whose layout they are; None means the model's own dataset.
         split: which of them, if not all: the folder need not be a part of the dataset.
-        weights: checkpoint of the backbone; None takes it from where it usually is.
-        batch: images that the backbone embeds at once.
-        workers: processes that decode images; None decides by CPUs and images.
-        skip_broken: leave out images that cannot be decoded.
 
     Raises:
         ConfigError: the dataset is unknown or has no such split.
@@ -169,18 +180,19 @@ def folder_images(
         WorkerError: a process that decodes images died.
     """
     model = _read(folder)
-    backbone = with_backbone(model, weights).backbone
+    backbone, data = with_backbone(model, there.weights).backbone, there.data
     # What is said of these images names the folder: they may be others than the model's dataset.
     whole = replace(open_dataset(dataset or model.record["dataset"], data), name=str(data))
     chosen = whole.only(_of_split(whole.splits, split, whole.name))
-    left_out = broken_or_refused(chosen, workers, skip_broken, progress)
+    left_out = broken_or_refused(chosen, there.workers, there.skip_broken, progress)
     images = chosen.only(np.flatnonzero([name not in left_out for name in chosen.ids]))
     if not len(images):
         raise DataError(f"All of {images_in_words(len(chosen), whole.name, split)} are broken.")
 
     def tokens(index: Int64[np.ndarray, " m"]) -> Iterator[TokenBatch]:
         told = progress if len(index) == len(images) else _nobody  # a few are there at once
-        return embedded_tokens(images.only(index), backbone, batch or BATCH, workers, told)
+        batch = there.batch or BATCH
+        return embedded_tokens(images.only(index), backbone, batch, there.workers, told)
 
     return ModelImages(
         model=model,

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import unquote
 
 import zarr
 from fsspec import filesystem
@@ -78,7 +79,12 @@ def place(text: str) -> Place:
         return Path(text)
     kind, rest = url[1], url[2].rstrip("/")
     if kind == "file":
-        return Path(rest)
+        if not rest.startswith("/"):
+            raise ConfigError(
+                f"The URL {text!r} names no folder of this machine: file:///FOLDER does, or the "
+                "path by itself."
+            )
+        return Path(unquote(rest))
     if not rest:
         raise ConfigError(f"The URL {text!r} names no folder: {kind}://BUCKET/FOLDER does.")
     try:

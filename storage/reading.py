@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from qpmstudy.errors import DataError
 from qpmstudy.streaming import StreamedChunks
 from storage.embeddings import EmbeddingStore
-from storage.inventory import readable
 from storage.memory import LIMIT, needed
+from storage.sizes import readable
 
 
 @dataclass(frozen=True)

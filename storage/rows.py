@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from qpmstudy.columns import CERTIFICATE, SPLIT_METRICS, TRAINING_METRICS
+from qpmstudy.columns import PROOF, SPLIT_METRICS, TRAINING_METRICS
 from qpmstudy.errors import DataError
 from qpmstudy.stage_graph import last_stage
 from storage.artifacts import ArtifactStore
@@ -35,7 +35,7 @@ def stage_columns(artifacts: ArtifactStore, keys: Mapping[str, str], split: str)
         **{f"dense_{name}": value for name, value in metric_columns_of(dense, split).items()},
         **final["compactness"],
         "seconds_per_epoch": statistics.median(epoch["seconds"] for epoch in epochs),
-        **{f"qp_{name}": select.get(name) for name in CERTIFICATE if name != "seconds"},
+        **{f"qp_{name}": select.get(name) for name in PROOF},
         **{f"device.{stage}": _device(artifacts, stage, key) for stage, key in keys.items()},
         "weights": final["backbone"]["weight_hash"],
     }

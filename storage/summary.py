@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from qpmstudy.columns import shown_mean
 from qpmstudy.pareto import non_dominated
 from storage.results import Row, by_trial
 from storage.study import StudySpec
@@ -21,12 +22,9 @@ class Estimate:
     mean: float
     standard_error: float  # NaN for a single seed
 
-    def __str__(self) -> str:
-        """Return percent: "71.2 ±0.8"."""
-        if math.isnan(self.mean):
-            return "-"
-        spread = "" if math.isnan(self.standard_error) else f" ±{100 * self.standard_error:.1f}"
-        return f"{100 * self.mean:.1f}{spread}"
+    def shown(self, metric: str) -> str:
+        """Return it as people read the values of that metric: "71.2 ±0.8"."""
+        return shown_mean(metric, self.mean, self.standard_error)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ deviation over seeds and, where the paper prints one and it is known, the publis
 """
 
 import csv
-import functools
 import io
 import math
 import statistics
@@ -16,12 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from qpmstudy.columns import is_fraction
+from qpmstudy.columns import is_fraction, shown, shown_mean
 from qpmstudy.errors import DataError
 from qpmstudy.files import write_bytes
 from qpmstudy.paper import PublishedValue, published
 from qpmstudy.plots import Series, dots_figure, heat_figure, lines_figure
-from storage.explained import shown
 from storage.results import Row
 from storage.study import StudySpec
 from storage.summary import searched_values
@@ -133,12 +131,8 @@ def _cell(
 
 def text(cell: Cell, column: Column) -> str:
     """Return "88.1 ±0.3 (88.3)": ours, its deviation, the paper's; percent where a fraction."""
-    number = functools.partial(shown, column.metric)
-    if math.isnan(cell.mean):
-        ours = "-"
-    else:
-        ours = number(cell.mean) + ("" if math.isnan(cell.std) else f" ±{number(cell.std)}")
-    return ours + (f" ({number(cell.paper.value)})" if cell.paper else "")
+    ours = shown_mean(column.metric, cell.mean, cell.std)
+    return ours + (f" ({shown(column.metric, cell.paper.value)})" if cell.paper else "")
 
 
 def markdown(table: Table) -> str:
@@ -225,11 +219,11 @@ def _series(table: Table) -> list[Series]:
                 published=tuple(_shown(value, column) for value in papers),
             )
         )
-    shown = [one for one in found if not np.isnan(one.values).all()]
-    if not shown:
+    drawn = [one for one in found if not np.isnan(one.values).all()]
+    if not drawn:
         names = ", ".join(one.name for one in found)
         raise DataError(f"Nothing of {table.title!r} has a number yet: {names} are all undefined.")
-    return shown
+    return drawn
 
 
 def _shown(value: float, column: Column) -> float:

@@ -137,9 +137,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def fresh_root(embedded: Path, tmp_path: Path) -> Path:
     """A storage root of the test's own, with the embeddings in it."""
-    root = tmp_path / "runs"
-    shutil.copytree(embedded, root)
-    return root
+    return shutil.copytree(embedded, tmp_path / "runs")
 
 
 @pytest.fixture(scope="session")

@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # as a script, fro
 
 from cli import main
 from qpmstudy.columns import (
-    CERTIFICATE,
     COMPACTNESS,
     MEANINGS,
+    PROOF,
     SPLIT_METRICS,
     TRAINING_METRICS,
 )
@@ -215,7 +215,6 @@ def columns() -> str:
     held_out = ("validation", "test", "shift")
     bare = (*SPLIT_METRICS, *TRAINING_METRICS)
     assert {*bare} <= {*metric_columns(held_out)}
-    certificate = [name for name in CERTIFICATE if name != "seconds"]
     return "\n".join(
         [
             "# Columns of results\n",
@@ -235,7 +234,7 @@ def columns() -> str:
             "## Size\n",
             figures((*COMPACTNESS, "seconds_per_epoch"), "of the final model"),
             "## The selection's certificate\n",
-            table(("column", "meaning"), [(f"`qp_{n}`", MEANINGS[n]) for n in certificate]),
+            table(("column", "meaning"), [(f"`qp_{n}`", MEANINGS[n]) for n in PROOF]),
             "## Stages\n",
             f"Of each stage, {', '.join(f'`{name}`' for name in STAGES)}, behind a point: "
             "`key.dense`.\n",

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -153,6 +154,30 @@ def test_nothing_but_the_command_line_knows_the_commands() -> None:
         assert knows == (layer == "cli") or home in path.parents, path
 
 
+def test_tables_of_contents_name_every_module() -> None:
+    """A package that says what is in it says all of it, and nothing that is not there."""
+    told = set()
+    for package in {path.parent for _, path in sources()} - {ROOT}:
+        contents = ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
+        modules = {path.stem for path in package.glob("*.py")} - {"__init__"}
+        named = {name for name in modules if re.search(rf"\b{name}\b", contents)}
+        if len(named) > len(modules) / 2:
+            told.add(package.relative_to(ROOT).as_posix())
+            assert named == modules, f"{package}: {modules - named}"
+            assert set(re.findall(r"^(\w+)\.py\b", contents, re.MULTILINE)) <= modules, package
+    assert {"cluster/commands", "qpmstudy/selection", "storage/study"} <= told
+
+
+def test_the_map_names_files_that_are_there() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:\w+/)*\w+\.py)`", text))
+    there = {path.relative_to(ROOT).as_posix() for _, path in sources()}
+    there |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rglob("*.py")}
+    assert len(named) > 100
+    for name in named:
+        assert any(f"/{path}".endswith(f"/{name}") for path in there), name
+
+
 def test_every_dependency_is_declared() -> None:
     """What the code imports and what an installation brings are the same packages."""
     own = {*sys.stdlib_module_names, *LAYERS}
@@ -247,7 +272,7 @@ def test_the_science_runs_without_the_rest(tmp_path: Path) -> None:
         f"rest = {(*NOT_SCIENCE, 'yaml')!r}\n"
         "there = [name for name in rest if importlib.util.find_spec(name)]\n"
         "assert not there, there\n"
-        "import qpmstudy.pipeline, qpmstudy.report, qpmstudy.plots, qpmstudy.pareto\n"
+        "import qpmstudy.pipeline, qpmstudy.prediction_report, qpmstudy.plots, qpmstudy.pareto\n"
         "from qpmstudy.backbones.opening import open_backbone\n"
         "from qpmstudy.selection import SOLVERS\n"
         "import qpmstudy.predicting, qpmstudy.verification, qpmstudy.onnx_file\n"

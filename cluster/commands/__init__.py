@@ -2,12 +2,15 @@
 
 options.py   what they share: --root, how an error is told
 study.py     study launch, status, list, table, export
-results.py   study pareto, tensorboard
+results.py   study pareto, report, tensorboard
 look.py      study show, plan, schema
 upkeep.py    study gc, cancel
 embed.py     embed
 select.py    select, license
-models.py    infer, evaluate
+infer.py     infer
+explain.py   explain class, feature, failures, overview
+models.py    evaluate, compare, verify
+cluster.py   cluster up, status, down
 
 Each imports what it calls when it is called: `--help` must not wait for torch and Ray.
 """

@@ -15,6 +15,7 @@ from cluster.commands.options import (
     chosen_split,
     console,
     dataset_option,
+    refuse_without_data,
     several,
     skip_broken_option,
     split_option,
@@ -170,16 +171,15 @@ def _images(
     skip_broken: bool,
 ) -> ModelImages:
     from cluster.reporter import Reporter
-    from qpmstudy.errors import ConfigError, DataError
-    from storage.model_images import folder_images, stored_images
+    from qpmstudy.errors import DataError
+    from storage.model_images import ImageFolder, folder_images, stored_images
 
     which = chosen_split(split, data)
     if data is not None:
         phase = Reporter(console(stderr=True), beginnings=False).phase
-        return folder_images(model, data, phase, dataset, which, weights, skip_broken=skip_broken)
-    if weights is not None or skip_broken:
-        given = "--skip-broken" if weights is None else "--weights"
-        raise ConfigError(f"{given} is about images: give --data FOLDER, too.")
+        there = ImageFolder(data, weights, skip_broken=skip_broken)
+        return folder_images(model, there, phase, dataset, which)
+    refuse_without_data({"weights": weights, "skip_broken": skip_broken})
     try:
         return stored_images(model, storage_root(root, embeddings), dataset, which)
     except DataError as error:

@@ -61,7 +61,7 @@ def infer(
     from qpmstudy.exported import load_model
     from qpmstudy.image_list import is_single, named_images
     from qpmstudy.predicting import BATCH, Broken, predict_images
-    from qpmstudy.report import find_class
+    from qpmstudy.prediction_report import find_class
 
     loaded = load_model(model, weights)
     rival = None if against is None else find_class(loaded, against)
@@ -127,7 +127,12 @@ class _Printer:
         self._headed = False
 
     def __call__(self, found: Predicted, written: list[Path]) -> None:
-        from qpmstudy.report import COLUMNS, prediction_json, prediction_rows, prediction_text
+        from qpmstudy.prediction_report import (
+            COLUMNS,
+            prediction_json,
+            prediction_rows,
+            prediction_text,
+        )
 
         said = (found.path, found.prediction, self._model, self._top)
         if self._form == "json":
@@ -154,7 +159,7 @@ class _Folders:
 
     def write(self, found: Predicted) -> list[Path]:
         from qpmstudy.explain import write_explanation
-        from qpmstudy.report import rival
+        from qpmstudy.prediction_report import rival
 
         self._count += 1
         own = self._folder / f"{self._count:03d}-{found.path.stem}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from cluster.commands.options import (
     console,
     dataset_option,
     json_option,
+    refuse_without_data,
     several,
     skip_broken_option,
     split_option,
@@ -35,14 +35,6 @@ _image_options = several(
     skip_broken_option,
 )
 """Which images, and how they are embedded."""
-
-
-def _refuse_without_data(images: Mapping[str, Any]) -> None:
-    from qpmstudy.errors import ConfigError
-
-    given = [f"--{name.replace('_', '-')}" for name, value in images.items() if value]
-    if given:
-        raise ConfigError(f"{given[0]} is about images: give --data FOLDER, too.")
 
 
 @click.command()
@@ -87,14 +79,15 @@ def evaluate(
     from cluster.reporter import Reporter
     from storage.evaluation import evaluate_images, evaluate_stored
     from storage.evaluation_report import evaluation_json, evaluation_text
+    from storage.model_images import ImageFolder
 
     which = chosen_split(split, data)
     if data is None:
-        _refuse_without_data(images)
+        refuse_without_data(images)
         found = evaluate_stored(model, storage_root(root, embeddings), dataset, which)
     else:
         phase = Reporter(console(stderr=as_json), beginnings=False).phase
-        found = evaluate_images(model, data, phase, dataset, which, **images)
+        found = evaluate_images(model, ImageFolder(data, **images), phase, dataset, which)
     click.echo(json.dumps(evaluation_json(found)) if as_json else evaluation_text(found))
 
 
@@ -134,17 +127,17 @@ def compare(
     from storage.comparison import compare as compared
     from storage.comparison import in_common
     from storage.comparison_report import comparison_json, comparison_text, write_comparison
-    from storage.model_images import folder_images, stored_images
+    from storage.model_images import ImageFolder, folder_images, stored_images
 
     chosen = dataset, chosen_split(split, data)
     if data is None:
-        _refuse_without_data(images | {"weights_a": weights_a, "weights_b": weights_b})
+        refuse_without_data(images | {"weights_a": weights_a, "weights_b": weights_b})
         storage = storage_root(root, embeddings)
         both = [stored_images(model, storage, *chosen) for model in (model_a, model_b)]
     else:
         phase = Reporter(console(stderr=as_json), beginnings=False).phase
         both = [
-            folder_images(model, data, phase, *chosen, weights=weights, **images)
+            folder_images(model, ImageFolder(data, weights, **images), phase, *chosen)
             for model, weights in ((model_a, weights_a), (model_b, weights_b))
         ]
     first, second, left_out = in_common(*both)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +102,17 @@ def storage_root(path: Path, embeddings: str | None = None) -> StorageRoot:
 def chosen_split(split: str | None, data: Path | None) -> str:
     """Return which images are meant: a folder that somebody names is meant as a whole."""
     return split or ("test" if data is None else "all")
+
+
+def refuse_without_data(options: Mapping[str, object]) -> None:
+    """Refuse options that only images in a folder can have, where none was named.
+
+    Raises:
+        ConfigError: one of them was given.
+    """
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
+    if given:
+        raise ConfigError(f"{given[0]} is about images: give --data FOLDER, too.")
 
 
 def console(stderr: bool = False) -> Console:

@@ -1,7 +1,7 @@
 """Weights from timm's hub, where there is internet: the same tensors, stored as safetensors.
 
 timm publishes every checkpoint of the catalogue once more under the names of its own models
-(networks.py reads both). What was fetched once is kept by huggingface_hub (HF_HOME says where) and
+(filling.py takes both). What was fetched once is kept by huggingface_hub (HF_HOME says where) and
 found again without internet; HF_HUB_OFFLINE=1 never asks for it.
 """
 

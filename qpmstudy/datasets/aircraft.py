@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from qpmstudy.datasets.base import ImageDataset
-from qpmstudy.datasets.checks import checked
+from qpmstudy.datasets.checks import check_folder, checked
 from qpmstudy.datasets.pictures import opened
 from qpmstudy.datasets.regions import Region
 from qpmstudy.datasets.tables import filled, malformed, numbers, read_lines, read_table
@@ -45,9 +45,7 @@ def open_aircraft(name: str, root: Path) -> ImageDataset:
         DataError: a file is missing or malformed, two files disagree, or a variant has no images
             to train on.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise DataError(f"The dataset {name!r} has no folder {root}: {GET_AIRCRAFT}.")
+    check_folder(name, root, GET_AIRCRAFT)
     places = (place for place in PLACES if (root / place / "variants.txt").is_file())
     data = root / next(places, PLACES[0])
     variants = [line for _, line in read_lines(data, "variants.txt", GET_AIRCRAFT)]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from qpmstudy.datasets.base import ImageDataset
-from qpmstudy.datasets.checks import checked
+from qpmstudy.datasets.checks import check_folder, checked
 from qpmstudy.datasets.matfile import read_records, read_variable
 from qpmstudy.errors import DataError
 
@@ -36,9 +36,7 @@ def open_cars(name: str, root: Path) -> ImageDataset:
         DataError: a file is missing, damaged or of another kind, labels are not those of
             cars_meta.mat, or a class has no images to train on.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise DataError(f"The dataset {name!r} has no folder {root}: {GET_CARS}.")
+    check_folder(name, root, GET_CARS)
     names = read_variable(_find(root, "cars_meta.mat"), "class_names", GET_CARS)
     class_names = tuple(str(class_name) for class_name in names.tolist())
     ids: list[str] = []

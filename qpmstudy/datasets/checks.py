@@ -8,6 +8,16 @@ from qpmstudy.datasets.regions import split_region
 from qpmstudy.errors import DataError
 
 
+def check_folder(name: str, root: Path, get: str) -> None:
+    """Raise unless the dataset `name` has a folder; `get` is what an error tells the user to do.
+
+    Raises:
+        DataError: it has none.
+    """
+    if not root.is_dir():
+        raise DataError(f"The dataset {name!r} has no folder {root}: {get}.")
+
+
 def checked(dataset: ImageDataset, get: str, listed: bool = True) -> ImageDataset:
     """Return `dataset`, whose files are all there and whose classes can all be learnt.
 

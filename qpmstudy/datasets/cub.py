@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from qpmstudy.datasets.base import SPLITS, ImageDataset
-from qpmstudy.datasets.checks import checked
+from qpmstudy.datasets.checks import check_folder, checked
 from qpmstudy.datasets.tables import check_same_images, filled, malformed, numbers, read_table
 from qpmstudy.errors import DataError
 
@@ -38,9 +38,7 @@ def open_cub(name: str, root: Path, get: str = GET_CUB) -> ImageDataset:
         DataError: a file is missing or malformed, two files disagree, or a class has no images
             to train on.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise DataError(f"The dataset {name!r} has no folder {root}: {get}.")
+    check_folder(name, root, get)
     classes, images, labels, train = (
         filled(read_table(root, file, get), root, file, get)
         for file in (

@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from qpmstudy.datasets.base import ImageDataset
-from qpmstudy.datasets.checks import checked
+from qpmstudy.datasets.checks import check_folder, checked
 from qpmstudy.datasets.pictures import SUFFIXES
 from qpmstudy.errors import DataError
 from qpmstudy.files import sha256
@@ -45,9 +45,7 @@ def open_folder(name: str, root: Path) -> ImageDataset:
             a class without pictures to train on, two pictures that share a mask, or the same
             picture in two classes or two splits.
     """
-    root = Path(root)
-    if not root.is_dir():
-        raise DataError(f"The dataset {name!r} has no folder {root}: {GET_FOLDER}.")
+    check_folder(name, root, GET_FOLDER)
     ids, ignored = _pictures(root)
     classes = [PurePosixPath(image_id).parent.name for image_id in ids]
     class_names = sorted(set(classes), key=natural)

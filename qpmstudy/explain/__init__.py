@@ -1,6 +1,7 @@
 """Explanations as pictures.
 
 overlays.py   drawing feature maps over an image
+captions.py   pictures side by side, with words above them
 drawing.py    one image and where a model's features fire in it
 local.py      the explanation of one prediction, as files
 contrast.py   why one class and not another

@@ -14,7 +14,7 @@ from qpmstudy.metrics.patch_contextualisation import (
     PatchContextualisationMean,
     patch_contextualisation,
 )
-from qpmstudy.metrics.plausibility import PlausibilityMean, plausibility, plausibility_shifted
+from qpmstudy.metrics.plausibility import PlausibilityMean, plausibility
 from qpmstudy.metrics.sid import SidMean, sid
 
 __all__ = [
@@ -29,6 +29,5 @@ __all__ = [
     "dead_features",
     "patch_contextualisation",
     "plausibility",
-    "plausibility_shifted",
     "sid",
 ]

@@ -22,13 +22,13 @@ COUNT_OFFSET = 10 * np.finfo(np.float64).eps
 NUMBERS_AT_ONCE = 2**20
 
 
-def contrastiveness(features: Float[Array, "N F"], seed: int = 0) -> float:
+def contrastiveness(features: Float[Array, "N F"]) -> float:
     """Return 1 - the mean overlap of the two Gaussians fitted to each feature, in [0, 1].
 
     The overlap is the area under the smaller of the two normal densities, without their
     mixture weights. Features are standardised first, so that the scale of f does not matter,
-    and dead ones are left out. EM starts from the best split of the sorted values, so every
-    `seed` gives the same number, where k-means from random centres scatters by 0.02.
+    and dead ones are left out. EM starts from the best split of the sorted values, so the number
+    is the same every time, where k-means from random centres scatters by 0.02.
     """
     values = as_real(features)[:, live_features(features)].double().cpu().numpy()
     if values.shape[1] == 0:

@@ -23,7 +23,10 @@ class PlausibilityMean:
     def __init__(
         self, weight: Float[Array, "C F"], grid: tuple[int, int], shifted: bool = False
     ) -> None:
-        """`shifted` takes the reference implementation's G - min G for G."""
+        """`shifted` takes the reference implementation's G - min G for G.
+
+        That stays in [0, 1] for signed weights, and moves evidence spread evenly over the image.
+        """
         self.images = 0
         self.empty = 0
         self._sum = 0.0
@@ -88,24 +91,9 @@ def plausibility(
     predicted: Int[Array, " N"],
     masks: Shaped[Array, "N P"],
     grid: tuple[int, int],
+    shifted: bool = False,
 ) -> float:
     """Return Plausibility (paper Eq. 3-5; see PlausibilityMean), the mean over images."""
-    mean = PlausibilityMean(weight, grid)
-    mean.update(feature_maps, predicted, masks)
-    return mean.value()
-
-
-def plausibility_shifted(
-    feature_maps: Float[Array, "N P F"],
-    weight: Float[Array, "C F"],
-    predicted: Int[Array, " N"],
-    masks: Shaped[Array, "N P"],
-    grid: tuple[int, int],
-) -> float:
-    """Return the reference implementation's variant, which subtracts each G's minimum first.
-
-    It stays in [0, 1] for signed weights, and moves evidence spread evenly over the image.
-    """
-    mean = PlausibilityMean(weight, grid, shifted=True)
+    mean = PlausibilityMean(weight, grid, shifted)
     mean.update(feature_maps, predicted, masks)
     return mean.value()

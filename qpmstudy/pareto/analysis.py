@@ -104,11 +104,10 @@ def analyse(
     reference: Sequence[float],
     order: Sequence[int],
     constraints: Sequence[Constraint] = (),
-    seed: int = 0,
 ) -> FrontAnalysis:
     """Return the front of a table, and how sure it is.
 
-    The same table, draws and seed give the same numbers. A constraint is held against a draw's
+    The same table gives the same numbers. A constraint is held against a draw's
     means, too: near the bound a configuration is on the front in some draws only.
 
     Args:
@@ -117,7 +116,6 @@ def analyse(
         reference: the point that hypervolumes are measured from, one value an objective.
         order: indices of configurations, the first finished first; others do not grow the front.
         constraints: what a configuration must keep to.
-        seed: of the draws.
 
     Raises:
         ConfigError: the reference does not have every objective.
@@ -132,7 +130,7 @@ def analyse(
     points = np.where(feasible[:, None], eligible, np.nan)
     on_front = non_dominated(points, maximise)
     ranges = None if table.ranges is None else [table.ranges[column] for column in columns]
-    drawn = drawn_means(values, table.done, _size(table), seed, ranges)
+    drawn = drawn_means(values, table.done, _size(table), ranges=ranges)
     better = _better(drawn, table, maximise, constraints)
     above = better - _zero(reference, maximise)
     above = above if count <= 2 else above[:FEW_DRAWS]

@@ -3,6 +3,7 @@
 problem     what is asked
 base        the answer, its proof, what a solver offers
 constants   relevance, similarity and pair penalties, made from features and labels
+locality    the term b of the objective: what a feature's locality is worth
 spread      the threshold of the pair penalties
 assignment  the best assignment for given features, no two classes alike
 search      swap search for good selections
@@ -14,6 +15,7 @@ licenses, gurobi_environment          Gurobi's license: which, held by whom, why
 training_data                         what all of them refuse of features and labels
 glm, glm_penalties, glm_solver        sparse logistic regression and its path
 sldd, sldd_features, qsenn            the selections that came before QPM's
+methods     all of them by name, and how a model is fine-tuned after each
 alone       any of them by itself, from a file of features
 """
 

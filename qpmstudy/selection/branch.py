@@ -71,10 +71,9 @@ class BranchAndBound:
         self._order = itertools.count()
         self._open: list[tuple[float, int, Node]] = []
         self._tried: set[bytes] = set()
-        # Smoothing is measured against what the best entries of every class earn.
-        k = problem.per_class
-        self._per_entry = float(np.sort(np.abs(search.V), axis=0)[-k:].mean()) or 1.0
-        self._per_feature = self._per_entry * k * search.V.shape[1] / problem.n_features
+        self._per_entry = search.per_entry
+        k, classes = problem.per_class, search.V.shape[1]
+        self._per_feature = self._per_entry * k * classes / problem.n_features
         self._trace.note(best.objective, self.bound)
 
     @property
@@ -85,7 +84,8 @@ class BranchAndBound:
     def run(self) -> bool:
         """Branch until everything is settled (True) or the time is up (False)."""
         everything = np.arange(len(self.problem.relevance))
-        self._bound_node(everything[:0], everything, math.inf, self._first_multipliers())
+        start = Multipliers.at(self.search, self.best)
+        self._bound_node(everything[:0], everything, math.inf, start)
         while self._open:
             self._lower(-self._open[0][0])
             if self.bound <= self._target:
@@ -107,12 +107,6 @@ class BranchAndBound:
 
     def _late(self) -> bool:
         return time.perf_counter() > self._deadline
-
-    def _first_multipliers(self) -> Multipliers:
-        inside = self.search.V[self.best.selected]
-        lam = np.sort(inside, axis=0)[len(inside) - self.problem.per_class]
-        gain = np.maximum(self.search.V - lam, 0.0).sum(axis=1) + self.search.b
-        return Multipliers(lam, float(np.sort(gain)[-self.problem.n_features]))
 
     def _offer(self, candidate: Candidate) -> None:
         if candidate.objective > self.best.objective:

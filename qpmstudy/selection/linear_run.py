@@ -118,11 +118,9 @@ def _root(
     """Return the relaxation's bound and multipliers after a few rounds of finer smoothing."""
     F, C = problem.relevance.shape
     k, n = problem.per_class, problem.n_features
-    lam = np.sort(search.V[best.selected], axis=0)[n - k]
-    gain = np.sort(np.maximum(search.V - lam, 0.0).sum(axis=1) + search.b)
-    start = Multipliers(lam, float(gain[F - n]))
+    start = Multipliers.at(search, best)
     relaxation = Relaxation(problem, np.arange(0), np.arange(F), start)
-    entry = float(np.sort(np.abs(search.V), axis=0)[F - k :].mean()) or 1.0
+    entry = search.per_entry
     theta, bound = _COARSE, relaxation.bound()[0]
     for _ in range(_ROUNDS):
         relaxation.minimise(theta * entry * k * C / n, 2 * theta * entry, _STEPS)

@@ -96,27 +96,20 @@ def _available(config: SelectConfig, withheld: Mapping[str, str]) -> tuple[str, 
     return OPEN_SOLVER, withheld[wanted]
 
 
-def _sldd(
-    features: Shaped[np.ndarray, "N F"],
-    labels: Int[np.ndarray, " N"],
-    config: SelectConfig,
-    means: Means,
-) -> Selected:
-    return Selected(sldd(features, labels, config.features, config.per_class), None)
+def _unproven(layer_of: Callable[[np.ndarray, np.ndarray, int, int], SparseLayer]) -> Select:
+    """Return a selection by what needs no means and proves nothing about its answer."""
 
+    def select(
+        features: np.ndarray, labels: np.ndarray, config: SelectConfig, _: Means
+    ) -> Selected:
+        return Selected(layer_of(features, labels, config.features, config.per_class), None)
 
-def _qsenn(
-    features: Shaped[np.ndarray, "N F"],
-    labels: Int[np.ndarray, " N"],
-    config: SelectConfig,
-    means: Means,
-) -> Selected:
-    return Selected(qsenn(features, labels, config.features, config.per_class), None)
+    return select
 
 
 QPM = Method("DINO-QPM", _qpm)
-SLDD = Method("SLDD-Model", _sldd, dropout=0.1)
-QSENN = Method("Q-SENN", _qsenn, dropout=0.1, rounds=4, renew=requantised)
+SLDD = Method("SLDD-Model", _unproven(sldd), dropout=0.1)
+QSENN = Method("Q-SENN", _unproven(qsenn), dropout=0.1, rounds=4, renew=requantised)
 
 METHODS: Registry[Method] = Registry(
     "selection method",

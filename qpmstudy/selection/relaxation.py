@@ -30,6 +30,7 @@ from qpmstudy.selection.cuts import (
 )
 from qpmstudy.selection.incidence import Incidence
 from qpmstudy.selection.problem import SelectionProblem
+from qpmstudy.selection.search import Candidate, Search
 
 _UNUSED = 1e-7
 """Cuts whose multiplier is below this are dropped when a relaxation is built anew."""
@@ -47,6 +48,17 @@ class Multipliers:
     nu: float
     cliques: dict[CliqueCut, float] = field(default_factory=dict)
     differences: dict[DifferenceCut, float] = field(default_factory=dict)
+
+    @classmethod
+    def at(cls, search: Search, best: Candidate) -> "Multipliers":
+        """Return those that a good selection suggests: what the last feature of each class earns.
+
+        nu is what the last of the features that earn most then earns.
+        """
+        n, k = search.problem.n_features, search.problem.per_class
+        lam = np.sort(search.V[best.selected], axis=0)[n - k]
+        gain = np.maximum(search.V - lam, 0.0).sum(axis=1) + search.b
+        return cls(lam, float(np.sort(gain)[-n]))
 
 
 class Relaxation:

@@ -50,6 +50,12 @@ class Search:
         self._by_class = np.ascontiguousarray(self.V.T)
         self._floor = self.V.min(axis=0)  # stands in for "no feature" while s is filled
 
+    @property
+    def per_entry(self) -> float:
+        """Mean size of the k best entries of a class, which smoothing is measured by; never 0."""
+        k = self.problem.per_class
+        return float(np.sort(np.abs(self.V), axis=0)[-k:].mean()) or 1.0
+
     def evaluate(self, selected: Int[np.ndarray, " S"]) -> Candidate:
         """Return the true value of a selection, with its best assignment."""
         selected = np.sort(selected)

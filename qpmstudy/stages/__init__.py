@@ -1,4 +1,4 @@
-"""The four stages, one file each: dense, select, finetune, evaluate.
+"""The four stages, one file each: dense, select, finetune, evaluate; base, what they share.
 
 A stage is a pure function of its configuration, its inputs and its seed.
 """

@@ -1,5 +1,6 @@
 """What is wrong, or should be known, of results before they are believed: in words.
 
+base.py     what a check gives
 runs.py     failed, missing and few runs; selections that proved little
 front.py    whether there is a front, and how sure it is
 edges.py    the best lie where the space ends

@@ -25,7 +25,8 @@ def probe_findings(result: ParetoResult, probe: Probe | None) -> Iterator[Findin
             "study with adapter.depth: 0 and select.method: none has one (studies/table1.yaml)",
         )
         return
-    name = f"the linear probe ({probe.study}/{probe.trial}: {probe.accuracy})"
+    accuracy = probe.accuracy.shown(ACCURACY)
+    name = f"the linear probe ({probe.study}/{probe.trial}: {accuracy})"
     means = means_of(result, ACCURACY)
     means[[_is(result, index, probe) for index in range(len(means))]] = math.nan
     if np.isnan(means).all():

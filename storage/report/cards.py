@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from qpmstudy.columns import CERTIFICATE
+from qpmstudy.columns import PROOF
 from qpmstudy.errors import DataError
 from qpmstudy.stage_graph import STAGES
 from storage.analysis import Member
@@ -85,8 +85,7 @@ def _run(row: Row, objectives: Sequence[str]) -> dict[str, Any]:
 
 
 def _certificate(row: Row) -> dict[str, Any]:
-    names = [name for name in CERTIFICATE if name != "seconds"]
-    return dict(zip(names, numbers(row[f"qp_{name}"] for name in names), strict=True))
+    return dict(zip(PROOF, numbers(row[f"qp_{name}"] for name in PROOF), strict=True))
 
 
 def _history(root: StorageRoot, stage: str, row: Row) -> list[Mapping[str, float]]:

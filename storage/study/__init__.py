@@ -5,6 +5,7 @@ parsing.py      from a file's content to it, with all errors at once
 seeds.py        how many replicates
 space.py        which values are varied; space_problems.py says what is wrong with them
 stopping.py     which trials end early
+extension.py    whether a file asks for more of a launched study, or for something else
 validation.py   types and ranges of the pipeline configuration, and errors in words
 yaml_file.py    reading the file
 schema.py       what editors check a file by; descriptions.py: what its keys mean

@@ -1,4 +1,4 @@
-"""The check of all nodes on a cluster of two: one has other packages, is silent, or vanishes."""
+"""Nodes of a cluster: one has other packages, is silent, vanishes, or is yet to be started."""
 
 import os
 import signal
@@ -11,9 +11,12 @@ import ray
 from ray.cluster_utils import Cluster
 
 from cluster.auth_token import ensure_token
+from cluster.room import cluster_with_room
 from cluster.versions import check_nodes
 from faults.three_raylets import IMPATIENT
 from qpmstudy.errors import ConfigError
+from storage.memory import LIMIT
+from storage.study import load_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -60,6 +63,26 @@ def test_a_node_with_another_version_is_named_and_alone_refused(
     cluster.remove_node(node)
     check_nodes(root)
     assert list(root.iterdir()) == []
+
+
+def test_memory_of_nodes_is_unknown_until_one_that_runs_tasks_is_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(LIMIT, raising=False)
+    ensure_token()
+    head = {"include_dashboard": False, "num_cpus": 0}  # as cluster/deploy/kuberay-rayjob.yaml
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+        spec = load_study(Path("studies/fig11.yaml"))
+        with cluster_with_room(spec, [], verbose=False, tokens=0) as reading:
+            assert reading.allowed is None
+        cluster.add_node(num_cpus=1, object_store_memory=2**27)
+        with cluster_with_room(spec, [], verbose=False, tokens=0) as reading:
+            assert reading.allowed == 2**27
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
 
 
 def test_a_node_that_is_silent_or_vanishes_while_it_is_asked_is_named(

@@ -163,7 +163,7 @@ def most_at_once(store: ArtifactStore, requests: list[StageRequest]) -> int:
     for request in requests:
         manifest = store.manifest(request.stage, request.key)
         assert manifest is not None
-        end, seconds = float(str(manifest["written"])), float(str(manifest["seconds"]))
+        end, seconds = manifest["written"], manifest["seconds"]
         events += [(end - seconds, 1), (end, -1)]
     running = most = 0
     for _, change in sorted(events):

@@ -51,7 +51,7 @@ def test_the_gpu_of_a_trial_that_selects_trains_the_other(fresh_root: Path, tmp_
         for stage in ("dense", "select", "finetune"):
             manifest = store.manifest(stage, row[f"key.{stage}"])
             assert manifest is not None
-            end, seconds = float(str(manifest["written"])), float(str(manifest["seconds"]))
+            end, seconds = manifest["written"], manifest["seconds"]
             spans[stage, row["trial"]] = end - seconds, end
 
     def overlap(one: tuple[float, float], other: tuple[float, float]) -> float:

@@ -32,12 +32,11 @@ LEASE = 4.0  # seconds; importing torch may hold up every thread of a process fo
 @pytest.fixture(scope="module")
 def uninterrupted(embedded: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("uninterrupted")
-    mine = folder / "runs"
-    shutil.copytree(embedded, mine)
+    root = shutil.copytree(embedded, folder / "runs")
     study = smoke_study(folder, values=VALUES, epochs=EPOCHS)
-    result = run("study", "launch", study, "--root", mine, timeout=400)
+    result = run("study", "launch", study, "--root", root, timeout=400)
     assert result.code == 0, result.err
-    return facts(mine)
+    return facts(root)
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
@@ -89,22 +88,22 @@ def killed(process: "subprocess.Popen[str]", others: "list[psutil.Process]", die
 
 
 def test_killed_again_and_again_it_goes_on_to_the_same_rows(
-    embedded: Path, tmp_path: Path, uninterrupted: list[dict[str, Any]]
+    fresh_root: Path, tmp_path: Path, uninterrupted: list[dict[str, Any]]
 ) -> None:
     """The driver alone is killed before the first row; then everything at once, after the third."""
-    mine = tmp_path / "runs"
-    shutil.copytree(embedded, mine)
     study = smoke_study(tmp_path, values=VALUES, epochs=EPOCHS)
 
     def rows() -> dict[Path, bytes]:
-        return {path: path.read_bytes() for path in (mine / "smoke" / "results").glob("*.parquet")}
+        return {
+            path: path.read_bytes() for path in (fresh_root / "smoke" / "results").glob("*.parquet")
+        }
 
     def middle(finished: int, committed: int) -> bool:
-        return len(artifacts(mine)) > finished and len(rows()) >= committed
+        return len(artifacts(fresh_root)) > finished and len(rows()) >= committed
 
     finished: dict[Path, int] = {}
     for dies, committed in (("driver", 0), ("machine", 3)):
-        process = start("study", "launch", study, "--root", mine)
+        process = start("study", "launch", study, "--root", fresh_root)
         wait_for(partial(middle, len(finished), committed), process)
         others = stop_all_of(process)
         kept = rows()
@@ -113,44 +112,40 @@ def test_killed_again_and_again_it_goes_on_to_the_same_rows(
         assert rows().items() >= kept.items()
         if dies == "machine":
             assert rows() == kept
-        assert artifacts(mine).items() >= finished.items()
-        finished = artifacts(mine)
+        assert artifacts(fresh_root).items() >= finished.items()
+        finished = artifacts(fresh_root)
 
-    again = run("study", "launch", study, "--root", mine, timeout=400)
+    again = run("study", "launch", study, "--root", fresh_root, timeout=400)
     assert again.code == 0, again.err
-    assert facts(mine) == uninterrupted
-    assert artifacts(mine).items() >= finished.items()
+    assert facts(fresh_root) == uninterrupted
+    assert artifacts(fresh_root).items() >= finished.items()
     assert rows().items() >= kept.items()
-    assert states(mine) == ["COMPLETE"] * 3
+    assert states(fresh_root) == ["COMPLETE"] * 3
 
 
 def test_a_clock_that_jumps_by_a_day_every_second_changes_nothing(
-    embedded: Path,
+    fresh_root: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     uninterrupted: list[dict[str, Any]],
 ) -> None:
     """The clock of the driver and of every worker; Ray, Tune and Optuna read it, too."""
-    mine = tmp_path / "runs"
-    shutil.copytree(embedded, mine)
     study = smoke_study(tmp_path, values="[0]", epochs=EPOCHS)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).with_name("jumping_clock")))
     begun = time.time()
-    result = run("study", "launch", study, "--root", mine, timeout=400)
+    result = run("study", "launch", study, "--root", fresh_root, timeout=400)
     assert result.code == 0, result.err
-    assert facts(mine) == [row for row in uninterrupted if row["trial"] == 0]
+    assert facts(fresh_root) == [row for row in uninterrupted if row["trial"] == 0]
     written = [
         json.loads(path.read_text())["written"] - begun
-        for path in mine.glob("_artifacts/*/*/*/manifest.json")
+        for path in fresh_root.glob("_artifacts/*/*/*/manifest.json")
     ]
     assert max(written) - min(written) > 40_000, "the clock did not jump"
 
 
-def test_interrupted_driver_says_so_and_leaves_no_cluster(embedded: Path, tmp_path: Path) -> None:
+def test_interrupted_driver_says_so_and_leaves_no_cluster(fresh_root: Path, tmp_path: Path) -> None:
     """One stage hears no interrupt, as in a call into C that does not give Python a turn."""
-    mine = tmp_path / "runs"
-    shutil.copytree(embedded, mine)
-    process = start("study", "launch", smoke_study(tmp_path, epochs=1000), "--root", mine)
+    process = start("study", "launch", smoke_study(tmp_path, epochs=1000), "--root", fresh_root)
     wait_for(lambda: computing(process, "dense"), process)
     (deaf, *_) = computing(process, "dense")
     deaf.suspend()
@@ -169,13 +164,11 @@ VICTIMS = ("ray::StageLedger", "ray::ResourceTrainable.train", "ray::finetune")
 
 
 def test_killed_processes_of_a_study_do_not_fail_it(
-    embedded: Path, tmp_path: Path, uninterrupted: list[dict[str, Any]]
+    fresh_root: Path, tmp_path: Path, uninterrupted: list[dict[str, Any]]
 ) -> None:
     """One after the other, each as soon as it is there; the last may meet what the first left."""
-    mine = tmp_path / "runs"
-    shutil.copytree(embedded, mine)
     study = smoke_study(tmp_path, values=VALUES, epochs=EPOCHS)
-    process = start("study", "launch", study, "--root", mine)
+    process = start("study", "launch", study, "--root", fresh_root)
 
     found: list[psutil.Process] = []
 
@@ -188,21 +181,19 @@ def test_killed_processes_of_a_study_do_not_fail_it(
         found[0].kill()
     out, err = process.communicate(timeout=400)
     assert process.returncode == 0, err + out
-    assert facts(mine) == uninterrupted
+    assert facts(fresh_root) == uninterrupted
 
 
 def test_a_process_that_stands_still_is_taken_for_lost_unless_everything_does(
-    embedded: Path,
+    fresh_root: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     uninterrupted: list[dict[str, Any]],
 ) -> None:
     """The machine sleeps for longer than the lease; then one process is stopped, and stays so."""
-    mine = tmp_path / "runs"
-    shutil.copytree(embedded, mine)
     study = smoke_study(tmp_path, values="[0]", epochs=EPOCHS)
     monkeypatch.setenv("QPMSTUDY_LEASE", str(LEASE))
-    process = start("study", "launch", study, "--root", mine)
+    process = start("study", "launch", study, "--root", fresh_root)
 
     wait_for(lambda: computing(process, "dense"), process)
     asleep = stop_all_of(process)
@@ -221,14 +212,14 @@ def test_a_process_that_stands_still_is_taken_for_lost_unless_everything_does(
         err,
     )
     assert not stopped.is_running()
-    assert facts(mine) == [row for row in uninterrupted if row["trial"] == 0]
-    assert states(mine) == ["COMPLETE"]
+    assert facts(fresh_root) == [row for row in uninterrupted if row["trial"] == 0]
+    assert states(fresh_root) == ["COMPLETE"]
 
 
-def test_killed_solve_loses_neither_its_token_nor_the_study(embedded: Path, tmp_path: Path) -> None:
+def test_killed_solve_loses_neither_its_token_nor_the_study(
+    fresh_root: Path, tmp_path: Path
+) -> None:
     """With one token, the selection of the other seed could never begin if it were lost."""
-    mine = tmp_path / "runs"
-    shutil.copytree(embedded, mine)
     study = smoke_study(tmp_path, values="[0]", seeds=2)
     easy = "select: {features: 10, per_class: 3, gap: 0.2, solver: lagrangian}"
     hard = "select: {features: 50, per_class: 5, gap: 0, time_limit: 20, solver: auto}"
@@ -237,41 +228,31 @@ def test_killed_solve_loses_neither_its_token_nor_the_study(embedded: Path, tmp_
     study.write_text(text)
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("QPMSTUDY_GUROBI_TOKENS", "1")
-        process = start("study", "launch", study, "--root", mine)
-    solving: list[psutil.Process] = []
-
-    def a_solve_is_on() -> list[psutil.Process]:
-        for candidate in psutil.process_iter(["cmdline"]):
-            if " ".join(candidate.info["cmdline"] or []).startswith("ray::select"):
-                solving.append(candidate)
-        return solving
-
-    wait_for(a_solve_is_on, process)
-    solving[0].kill()
+        process = start("study", "launch", study, "--root", fresh_root)
+    wait_for(lambda: computing(process, "select"), process)
+    computing(process, "select")[0].kill()
     out, err = process.communicate(timeout=400)
     assert process.returncode == 0, err + out
-    rows = pq.read_table(mine / "smoke" / "results").to_pylist()
+    rows = pq.read_table(fresh_root / "smoke" / "results").to_pylist()
     assert {row["seed"]: row["status"] for row in rows} == {0: "COMPLETE", 1: "COMPLETE"}
 
 
 def test_second_driver_is_refused_while_the_first_runs_and_a_cancelled_one_stops(
-    embedded: Path, tmp_path: Path
+    fresh_root: Path, tmp_path: Path
 ) -> None:
-    mine = tmp_path / "runs"
-    shutil.copytree(embedded, mine)
     study = smoke_study(tmp_path, epochs=1000)  # still running when the last line is reached
-    first = start("study", "launch", study, "--root", mine)
-    wait_for((mine / "smoke" / "ledger.journal").exists, first)
-    second = run("study", "launch", study, "--root", mine)
-    status = run("study", "status", "smoke", "--root", mine)
+    first = start("study", "launch", study, "--root", fresh_root)
+    wait_for((fresh_root / "smoke" / "ledger.journal").exists, first)
+    second = run("study", "launch", study, "--root", fresh_root)
+    status = run("study", "status", "smoke", "--root", fresh_root)
     assert first.poll() is None
     cluster = family(first.pid)
     refused(second, 2, "another driver", f"process {first.pid}")
     assert "smoke: running, 0 of 4 runs" in status.out
-    cancelled = run("study", "cancel", "smoke", "--wait", 60, "--root", mine)
+    cancelled = run("study", "cancel", "smoke", "--wait", 60, "--root", fresh_root)
     assert (cancelled.code, "smoke is stopped" in cancelled.out) == (0, True), cancelled.err
     _, err = first.communicate(timeout=60)
     assert first.returncode == 130
     assert err == "Stopped. Nothing finished is lost: run the same command again.\n"
     assert not any(map(working, cluster))
-    assert "smoke: stopped" in run("study", "status", "smoke", "--root", mine).out
+    assert "smoke: stopped" in run("study", "status", "smoke", "--root", fresh_root).out

@@ -48,13 +48,11 @@ def hosts(
 
 
 def test_nothing_of_a_running_study_can_be_reached(
-    embedded: Path, tmp_path: Path, hosts: tuple[Host, Host]
+    fresh_root: Path, tmp_path: Path, hosts: tuple[Host, Host]
 ) -> None:
     here, there = hosts
-    root = tmp_path / "runs"
-    shutil.copytree(embedded, root)
     study = smoke_study(tmp_path, values="[0]", seeds=1, epochs=3000)  # runs while it is scanned
-    launched = here.start("study", "launch", study, "--root", root)
+    launched = here.start("study", "launch", study, "--root", fresh_root)
     try:
         wait_until(lambda: here.computes("dense"), launched)
         assert len(here.scan("127.0.0.1")) > 3  # the scan does find what Ray listens on
@@ -86,7 +84,7 @@ def test_a_cluster_that_others_may_join_refuses_who_has_no_token(
 
 @pytest.mark.long  # Ray takes minutes to give up what it was told is lost
 def test_a_cut_cable_costs_a_study_nothing(
-    embedded: Path, tmp_path: Path, hosts: tuple[Host, Host]
+    embedded: Path, fresh_root: Path, tmp_path: Path, hosts: tuple[Host, Host]
 ) -> None:
     """One host of two is lost while it computes a stage; later the cable is put in again."""
     here, there = hosts
@@ -95,10 +93,8 @@ def test_a_cut_cable_costs_a_study_nothing(
     address = f"{here.address}:6379"
     joined = there.run("cluster", "up", "--cpus", 1, "--join", address, **IMPATIENT)
     assert joined.code == 0, joined.err
-    root = tmp_path / "runs"
-    shutil.copytree(embedded, root)
     study = smoke_study(tmp_path, epochs=EPOCHS)
-    launched = here.start("study", "launch", study, "--root", root, RAY_ADDRESS=address)
+    launched = here.start("study", "launch", study, "--root", fresh_root, RAY_ADDRESS=address)
     wait_until(lambda: there.computes("dense"), launched)
     time.sleep(0.5)
     there.plug("down")
@@ -107,13 +103,12 @@ def test_a_cut_cable_costs_a_study_nothing(
     there.plug("up")
     out, err = launched.communicate(timeout=240)
     assert launched.returncode == 0, out + err
-    alone = tmp_path / "alone"
-    shutil.copytree(embedded, alone)
+    alone = shutil.copytree(embedded, tmp_path / "alone")
     # on the host that is left: starting Ray once more would take longer than the study
     calm = here.run("study", "launch", study, "--root", alone, RAY_ADDRESS=address, timeout=240)
     assert calm.code == 0, calm.err
-    assert len(facts(root)) == 4
-    assert facts(root) == facts(alone)
+    assert len(facts(fresh_root)) == 4
+    assert facts(fresh_root) == facts(alone)
 
 
 def wait_until(condition: Callable[[], object], process: "subprocess.Popen[str]") -> None:

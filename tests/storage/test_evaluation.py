@@ -18,6 +18,7 @@ from storage import token_streams
 from storage.evaluation import Evaluation, evaluate_images, evaluate_stored
 from storage.export import export_study
 from storage.layout import StorageRoot
+from storage.model_images import ImageFolder
 
 SPLITS = ("test", "shift", "validation", "train")
 
@@ -50,7 +51,7 @@ def quiet(phase: str, done: int, total: int) -> None:
 
 
 def on_the_way(model: Path, birds: ImageDataset, split: str = "test", **how: Any) -> Evaluation:
-    return evaluate_images(model, birds.root, quiet, "cub2011", split, **how)
+    return evaluate_images(model, ImageFolder(birds.root, **how), quiet, "cub2011", split)
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -113,7 +114,7 @@ def test_classes_go_by_their_names(model: Path, birds: ImageDataset, tmp_path: P
             target = tmp_path / birds.class_names[birds.labels[index]] / Path(name).name
             target.parent.mkdir(exist_ok=True)
             shutil.copy(birds.image_path(index), target)
-    found = evaluate_images(model, tmp_path, quiet, "folder-some")
+    found = evaluate_images(model, ImageFolder(tmp_path), quiet, "folder-some")
     subset = birds.only(np.flatnonzero(np.isin(birds.labels, kept)))
     assert found.images == len(subset)
     assert found.metrics["plausibility"] is None
@@ -123,7 +124,7 @@ def test_classes_go_by_their_names(model: Path, birds: ImageDataset, tmp_path: P
     assert found.metrics["accuracy"] > 1.5 / 4  # as good as no class if labels were counted anew
     (tmp_path / birds.class_names[0]).rename(tmp_path / "dodo")
     with pytest.raises(DataError, match=r"1 of the 3 classes .* the first is 'dodo'.*model\.json"):
-        evaluate_images(model, tmp_path, quiet, "folder-some", "all")
+        evaluate_images(model, ImageFolder(tmp_path), quiet, "folder-some", "all")
 
 
 def test_other_weights_and_backbones_are_refused(

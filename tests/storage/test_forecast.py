@@ -105,7 +105,7 @@ def test_without_embeddings_or_history_it_says_so(timed: Any, tmp_path: Path) ->
     empty = StorageRoot(tmp_path / "empty")
     found = forecast(timed.spec, empty)
     (store,) = found.stores
-    assert "embed --dataset birds --backbone patch-descriptor" in (store.problem or "")
+    assert "There are no embeddings" in (store.problem or "")
     assert (store.bytes, store.made_by_launch) == (None, True)
     assert counts(found)["finetune"] == (4, 0, 4)
     assert found.seconds is None
@@ -115,6 +115,17 @@ def test_without_embeddings_or_history_it_says_so(timed: Any, tmp_path: Path) ->
     found = forecast(like(timed), timed.root)  # the history of other data is better than none
     assert {one.stored for one in found.stages} == {0}
     assert f"from 4 with {ANY}" in found.stages[3].basis
+
+
+def test_the_command_that_makes_embeddings_stands_alone(timed: Any, tmp_path: Path) -> None:
+    """Whatever else is said of missing ones, such as the name of a dataset that is there."""
+    root = StorageRoot(tmp_path / "empty")
+    write_json(root.path / "_embeddings" / "birds-full" / "patch-descriptor" / "zarr.json", {})
+    found = forecast(timed.spec, root)
+    assert "Did you mean 'birds-full'?" in (found.stores[0].problem or "")
+    said = str(forecast_view(found).renderables[-1])
+    command = "python cli.py embed --dataset birds --backbone patch-descriptor"
+    assert f"the launch makes them, or before it: {command}\n" in f"{said}\n"
 
 
 def test_memory_is_that_of_the_embeddings(timed: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 from dataset_layouts import make_folder
 from qpmstudy.errors import DataError
 from storage import new_store
-from storage.inventory import listing, readable, verify_lines
+from storage.inventory import listing, verify_lines
 from storage.layout import StorageRoot
 from storage.prepare import Embedding, embed
 from storage.shards import Work, fill_here
@@ -120,10 +120,3 @@ def test_a_store_under_anothers_name_is_found(root: StorageRoot) -> None:
     lines, whole = verify_lines(root, backbone="pixels")
     assert not whole
     assert "by backbone 'pixels-112', but 'folder-b' by 'pixels' was asked for" in lines[1]
-
-
-@pytest.mark.parametrize(
-    ("size", "words"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (3 * 2**40, "3.0 TiB")]
-)
-def test_sizes_are_readable(size: int, words: str) -> None:
-    assert readable(size) == words

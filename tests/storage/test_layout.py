@@ -77,6 +77,18 @@ def test_one_driver_a_study(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("link", ["runs", "runs/a"])
+def test_a_link_to_a_folder_that_is_gone_is_no_place_for_a_lock(tmp_path: Path, link: str) -> None:
+    """As to a disk that is not mounted: it is neither made nor waited for."""
+    (tmp_path / link).parent.mkdir(exist_ok=True)
+    (tmp_path / link).symlink_to(tmp_path / "not mounted")
+    lock = tmp_path / "runs" / "a" / "driver.lock"
+    assert not is_running(lock)
+    with pytest.raises(FileExistsError, match=link), driver_lock(lock):
+        pass
+
+
 def test_the_lock_falls_with_its_holder(tmp_path: Path) -> None:
     """The operating system drops it, however the process ends."""
     lock = tmp_path / "a" / "driver.lock"

@@ -14,6 +14,7 @@ from storage.places import Remote, place, read_note, remove, size, stores_below,
 def test_paths_and_urls_become_places() -> None:
     assert place("runs/_embeddings") == Path("runs/_embeddings")
     assert place("file:///data/e/") == Path("/data/e")
+    assert place("file:///data/my%20birds") == Path("/data/my birds")
     assert place("s3://bucket/a/") == Remote("s3://bucket/a")
     store = place("s3://bucket/a") / "birds" / "pixels@size=56"
     assert str(store) == "s3://bucket/a/birds/pixels@size=56"
@@ -27,6 +28,9 @@ def test_paths_and_urls_become_places() -> None:
     ("text", "error", "message"),
     [
         ("s3://", ConfigError, "names no folder: s3://BUCKET/FOLDER"),
+        ("file://runs/e", ConfigError, "names no folder of this machine: file:///FOLDER"),
+        ("file://", ConfigError, "names no folder of this machine"),
+        ("file:///", ConfigError, "names no folder of this machine"),
         ("s4://bucket/a", ConfigError, r"Unknown kind of URL 's4://bucket/a' .*s3://BUCKET/FOLDER"),
         ("gs://bucket/a", NotInstalledError, "gs:// needs a package that is missing: .*gcsfs"),
     ],

@@ -64,9 +64,10 @@ def test_estimates_that_are_not_there() -> None:
     assert math.isnan(estimate([0.5]).standard_error)
     assert math.isnan(estimate([0.5, None]).mean)
     assert math.isnan(estimate([]).mean)
-    assert str(estimate([0.5, 0.7])) == "60.0 ±10.0"
-    assert str(estimate([0.5])) == "50.0"
-    assert str(estimate([None])) == "-"
+    assert estimate([0.5, 0.7]).shown("accuracy") == "60.0 ±10.0"
+    assert estimate([0.5]).shown("test_sid") == "50.0"
+    assert estimate([None]).shown("accuracy") == "-"
+    assert estimate([1200, 1400.0]).shown("parameters") == "1,300 ±100"
 
 
 def test_the_front_is_of_means(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from qpmstudy.datasets.birds.attributes import Code, class_codes, class_name
 from qpmstudy.datasets.birds.presets import PRESETS, RECIPE_VERSION, BirdsPreset
 from qpmstudy.datasets.birds.render import background_of_class, render
 from qpmstudy.datasets.birds.shapes import PARTS
+from qpmstudy.datasets.checks import check_folder
 from qpmstudy.datasets.cub import open_cub
 from qpmstudy.errors import ConfigError, DataError
 from qpmstudy.files import read_json, whole_directory, write_json
@@ -48,10 +49,8 @@ def open_birds(name: str, root: Path) -> ImageDataset:
     Raises:
         DataError: there are none, the files are damaged, or another preset or recipe made them.
     """
-    root = Path(root)
     make = f"make it with make_birds({name!r}, ...) into a new folder"
-    if not root.is_dir():
-        raise DataError(f"The dataset {name!r} has no folder {root}: {make}.")
+    check_folder(name, root, make)
     origin = _origin(PRESETS[name], 0)
     del origin["seed"]  # birds of any seed are birds of this preset
     _check_origin(root, origin)
@@ -82,7 +81,6 @@ def make_birds(
                 f"{', '.join(PRESETS)}.{did_you_mean(preset, PRESETS)}"
             )
         preset = PRESETS[preset]
-    root = Path(root)
     if root.exists() and not (root.is_dir() and not any(root.iterdir())):
         _check_origin(root, _origin(preset, seed))
         return

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qpmstudy.errors import ConfigError
-from qpmstudy.metrics import PlausibilityMean, plausibility, plausibility_shifted
+from qpmstudy.metrics import PlausibilityMean, plausibility
 from qpmstudy.metrics.plausibility import dilated, weighted_maps
 
 Golden = Callable[[str], dict[str, np.ndarray]]
@@ -22,10 +22,10 @@ def case(arrays: dict[str, np.ndarray], dtype: type = np.float64) -> Case:
     return maps, weight, arrays["in_pred"], arrays["in_masks"].reshape(len(maps), -1)
 
 
-def per_image(metric: Callable[..., float], of: Case) -> list[float]:
+def per_image(of: Case, shifted: bool = False) -> list[float]:
     maps, weight, predicted, masks = of
     parts = [slice(i, i + 1) for i in range(len(maps))]
-    return [metric(maps[i], weight, predicted[i], masks[i], GRID) for i in parts]
+    return [plausibility(maps[i], weight, predicted[i], masks[i], GRID, shifted) for i in parts]
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -38,7 +38,7 @@ def test_it_is_the_papers(name: str, golden: Golden) -> None:
     np.testing.assert_array_equal(
         dilated(masks, GRID), arrays["paper_dilated_masks"].reshape(masks.shape)
     )
-    each = per_image(plausibility, (maps, weight, predicted, masks))
+    each = per_image((maps, weight, predicted, masks))
     wanted = np.nan_to_num(arrays["paper_plausibility_per_image"])
     assert each == pytest.approx(wanted, rel=1e-9, abs=1e-10)
 
@@ -72,10 +72,10 @@ def test_the_images_own_values_are_kept(name: str, golden: Golden) -> None:
 def test_the_shifted_variant_is_the_references(name: str, golden: Golden) -> None:
     arrays = golden(name)
     of = case(arrays, np.float32)
-    value = plausibility_shifted(*of, GRID)
+    value = plausibility(*of, GRID, shifted=True)
     for key in ("out_gradcam_dilated", "out_live_gradcam_dilated"):
         assert value == pytest.approx(float(arrays[key]), abs=1e-5)
-    each = per_image(plausibility_shifted, of)
+    each = per_image(of, shifted=True)
     assert each == pytest.approx(arrays["out_gradcam_dilated_per_image"], abs=1e-5)
     np.testing.assert_array_equal(
         dilated(of[3], GRID), arrays["out_dilated_masks"].reshape(of[3].shape)
@@ -93,11 +93,11 @@ def random_case(seed: int, signed: bool = False) -> Case:
 @given(seed=st.integers(0, 10_000), signed=st.booleans(), cut=st.integers(1, 6))
 def test_batches_make_no_difference(seed: int, signed: bool, cut: int) -> None:
     maps, weight, predicted, masks = random_case(seed, signed)
-    for shifted, metric in ((False, plausibility), (True, plausibility_shifted)):
+    for shifted in (False, True):
         mean = PlausibilityMean(weight, (3, 4), shifted)
         for part in (slice(0, cut), slice(cut, None)):
             mean.update(torch.from_numpy(maps[part]), predicted[part], masks[part])
-        whole = metric(maps, weight, predicted, masks, (3, 4))
+        whole = plausibility(maps, weight, predicted, masks, (3, 4), shifted)
         assert mean.value() == pytest.approx(whole, rel=1e-9)
 
 
@@ -120,7 +120,8 @@ def test_signed_weights_follow_the_formula_out_of_the_unit_interval() -> None:
     weight, predicted = np.array([[1.0, -1.0]]), np.array([0])
     assert plausibility(maps, weight, predicted, masks, (4, 4)) == pytest.approx(3 / 2)
     # G - min G: 4 at the first patch, 0 at the last, 1 at the 14 others, 3 of them beside it
-    assert plausibility_shifted(maps, weight, predicted, masks, (4, 4)) == pytest.approx(7 / 18)
+    shifted = plausibility(maps, weight, predicted, masks, (4, 4), shifted=True)
+    assert shifted == pytest.approx(7 / 18)
 
 
 def test_dilation_follows_rows_and_columns_of_the_grid() -> None:

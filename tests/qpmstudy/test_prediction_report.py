@@ -10,7 +10,7 @@ from PIL import Image
 
 from qpmstudy.errors import ConfigError
 from qpmstudy.inference import InterpretableModel, Prediction
-from qpmstudy.report import (
+from qpmstudy.prediction_report import (
     COLUMNS,
     find_class,
     prediction_json,
