@@ -106,13 +106,15 @@ def command_line(
         else:
             shown.append(_without_secrets(word, known))
         hide_next = word.startswith("-") and named and not equals
-    return shlex.join(["python", Path(script).name, *shown])
+    line = shlex.join(["python", Path(script).name, *shown])
+    return line.encode(errors="backslashreplace").decode()  # names of files may be no text
 
 
 def _without_secrets(word: str, known: set[str]) -> str:
     for secret in sorted(known, key=len, reverse=True):
         word = word.replace(secret, _HIDDEN)
-    word = re.sub(r"(\w+://)[^/@\s]+@", rf"\1{_HIDDEN}@", word)
+    # a password may hold what should have been quoted in it: "/" or "@"
+    word = re.sub(r"(\w+://)(?:[^/\s:]*:\S*|[^/\s]+)@", rf"\1{_HIDDEN}@", word)
     return re.sub(r"(\w+://[^?\s]*)\?\S+", rf"\1?{_HIDDEN}", word)
 
 

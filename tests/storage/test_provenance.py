@@ -75,6 +75,8 @@ def test_every_column_has_a_type_in_the_schema() -> None:
         ["--api-key", "hush-hush"],
         ["AWS_SECRET_ACCESS_KEY=hush-hush"],
         ["--root", "s3://me:hush-hush@bucket/runs"],
+        ["--root", "sftp://me:hush@hush@host/runs"],
+        ["--root", "sftp://me:hush/hush@host/runs"],
         ["--root", "https://store/runs?sig=hush-hush&x=1"],
         ["runs/hush-hush/study.yaml"],  # as $RAY_AUTH_TOKEN has it
     ],
@@ -93,6 +95,11 @@ def test_a_command_without_secrets_can_be_run_again() -> None:
     assert command_line(words, {"HOME": "runs", "PWD": "launch"}) == (
         "python cli.py study launch 'my study.yaml' --root runs -v --extend"
     )
+
+
+def test_a_file_name_that_is_no_text_can_be_kept() -> None:
+    found = command_line(["cli.py", "study", "launch", "\udce9tude.yaml"], {})
+    assert found.encode() == b"python cli.py study launch '\\udce9tude.yaml'"
 
 
 def test_code_in_words() -> None:
