@@ -71,7 +71,7 @@ class TrialLedger:
                 ],
                 load_if_exists=True,
             )
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError, AssertionError) as error:  # as Optuna reads it
             raise DataError(
                 f"The ledger {path} is damaged ({error}). Move it away and launch the study "
                 "again: stored stages and results are found by their content."
