@@ -11,7 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
@@ -104,13 +104,14 @@ def command_line(
         elif equals and named:
             shown.append(f"{name}={_HIDDEN}")
         else:
-            shown.append(_without_secrets(word, known))
+            shown.append(without_secrets(word, known))
         hide_next = word.startswith("-") and named and not equals
     line = shlex.join(["python", Path(script).name, *shown])
     return line.encode(errors="backslashreplace").decode()  # names of files may be no text
 
 
-def _without_secrets(word: str, known: set[str]) -> str:
+def without_secrets(word: str, known: Collection[str] = ()) -> str:
+    """Return a word without those secrets, and without user, password and query of a URL."""
     for secret in sorted(known, key=len, reverse=True):
         word = word.replace(secret, _HIDDEN)
     # a password may hold what should have been quoted in it: "/" or "@"
