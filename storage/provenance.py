@@ -159,9 +159,12 @@ def _git(project: Path) -> tuple[str | None, bool | None]:
 
 
 def _asked(project: Path, *words: str) -> str | None:
+    # within a hook of git these name the repository of the hook, which may be another
+    environment = {n: value for n, value in os.environ.items() if not n.startswith("GIT_")}
     try:
         answer = subprocess.run(
             ["git", "--no-optional-locks", "-C", str(project), *words],
+            env=environment,
             capture_output=True,
             text=True,
             timeout=GIT_SECONDS,

@@ -42,6 +42,16 @@ def test_the_commit_and_whether_the_code_differs_from_it(checkout: Path) -> None
     assert source_hash(checkout) != before
 
 
+def test_a_hook_of_another_repository_changes_no_commit(
+    checkout: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, other = git(checkout, "rev-parse", "HEAD"), tmp_path_factory.mktemp("other")
+    git(checkout, "clone", "--quiet", str(checkout), str(other))
+    git(other, "commit", "--quiet", "--allow-empty", "--message", "two")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    assert provenance._git(checkout) == (head, False)
+
+
 def test_a_package_below_somebody_elses_checkout_has_no_commit(checkout: Path) -> None:
     installed = checkout / ".venv" / "site-packages"
     for package in provenance.PACKAGES:
