@@ -10,15 +10,26 @@ import secrets
 from pathlib import Path
 
 from qpmstudy.errors import ConfigError
+from qpmstudy.files import home_folder
 
 VALUE = "RAY_AUTH_TOKEN"
 PATH = "RAY_AUTH_TOKEN_PATH"
 
 
 def token_file() -> Path:
-    """Return the path of the token file, there or not."""
-    named = os.environ.get(PATH)
-    return Path(named) if named else Path.home() / ".ray" / "auth_token"
+    """Return the path of the token file, there or not.
+
+    Raises:
+        ConfigError: nothing says where it is.
+    """
+    named, home = os.environ.get(PATH), home_folder()
+    if named:
+        return Path(named)
+    if home is None:
+        raise ConfigError(
+            f"This user has no home folder to keep the cluster's token in: set {PATH} to a file."
+        )
+    return home / ".ray" / "auth_token"
 
 
 def refusal(address: str) -> str:

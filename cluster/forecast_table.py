@@ -18,10 +18,10 @@ def forecast_view(found: Forecast) -> Group:
         head.append("this is more than was launched before: launch it with --extend")
     head += _missing(found)
     if not found.exact:
-        head.append(
-            f"sampler {found.sampler}: what it will propose is not known; counts of stages are "
-            "the most there can be"
-        )
+        why = f"sampler {found.sampler}: what it will propose is not known"
+        if found.sampler == "grid":
+            why = "how many runs there will be is decided by their results"
+        head.append(f"{why}; counts are the most there can be")
     table = plain_table()
     table.add_column("stage")
     for name in ("distinct", "stored", "to compute", "takes"):

@@ -30,7 +30,7 @@ from cluster.addresses import (
 from cluster.auth_token import ensure_token, refusal, require_token
 from cluster.tokens import TOKEN
 from qpmstudy.errors import ConfigError, QpmStudyError
-from qpmstudy.files import read_json, write_json
+from qpmstudy.files import home_folder, read_json, write_json
 
 START_SECONDS = 90.0  # a loaded machine takes its time
 STOP_SECONDS = 20.0
@@ -80,9 +80,19 @@ class Node:
 
 
 def home() -> Path:
-    """Return the folder in which this user's node is remembered."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "qpmstudy"
+    """Return the folder in which this user's node is remembered.
+
+    Raises:
+        ConfigError: nothing says where it is.
+    """
+    base, mine = os.environ.get("XDG_STATE_HOME"), home_folder()
+    if base:
+        return Path(base) / "qpmstudy"
+    if mine is None:
+        raise ConfigError(
+            "This user has no home folder to remember a node in: set XDG_STATE_HOME to a folder."
+        )
+    return mine / ".local" / "state" / "qpmstudy"
 
 
 def this_node() -> Node | None:

@@ -48,6 +48,7 @@ class Standing:
 
     seeds: dict[int, Values] = field(default_factory=dict)
     verdict: Verdict | None = None
+    names: tuple[str, ...] = ()  # of the values
 
     @property
     def means(self) -> Values:
@@ -73,8 +74,8 @@ class Rungs:
         return cls(rule, spec.objectives, spec.seeds.min) if rule else None
 
     def remember(self, trial: int, label: str, standing: Standing) -> None:
-        """Enter what an earlier launch knew; a study may have fewer rungs by now."""
-        if label in self.standings:
+        """Enter what an earlier launch knew; a study may have other rungs or measures by now."""
+        if standing.names == tuple(self._measures.get(label, ())):
             self.standings[label][trial] = standing
 
     def knows(self, trial: int, seed: int, label: str) -> bool:
@@ -90,7 +91,7 @@ class Rungs:
         """
         known = self.standings[report.rung]
         values = self._values(report)
-        standing = known.get(report.trial, Standing())
+        standing = known.get(report.trial, Standing(names=tuple(self._measures[report.rung])))
         if report.seed >= self._seeds or report.seed in standing.seeds or values is None:
             return None
         known[report.trial] = standing

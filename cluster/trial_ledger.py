@@ -71,7 +71,7 @@ class TrialLedger:
                 ],
                 load_if_exists=True,
             )
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError, AssertionError) as error:  # as Optuna reads it
             raise DataError(
                 f"The ledger {path} is damaged ({error}). Move it away and launch the study "
                 "again: stored stages and results are found by their content."
@@ -140,6 +140,7 @@ class TrialLedger:
         """
         verdict = standing.verdict
         content = {
+            "names": list(standing.names),
             "seeds": {str(seed): list(values) for seed, values in standing.seeds.items()},
             "verdict": None if verdict is None else [verdict.stop, verdict.why],
         }
@@ -153,7 +154,8 @@ class TrialLedger:
                 trial, _, label = name.removeprefix(RUNG).partition(":")
                 seeds = {int(seed): tuple(values) for seed, values in content["seeds"].items()}
                 verdict = content["verdict"] and Verdict(int(trial), label, *content["verdict"])
-                found.append((int(trial), label, Standing(seeds, verdict)))
+                names = tuple(content.get("names", ()))
+                found.append((int(trial), label, Standing(seeds, verdict, names)))
         return found
 
     def _own(self) -> list[optuna.trial.FrozenTrial]:

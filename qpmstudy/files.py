@@ -148,6 +148,14 @@ def remove_directory(path: Path) -> None:
         shutil.rmtree(aside)
 
 
+def home_folder() -> Path | None:
+    """Return this user's home folder; None in a container that knows of no such user."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, as 64 hex digits."""
     with path.open("rb") as file:

@@ -1,11 +1,11 @@
 """What launching a study would do, before anything runs: its stages, what is stored, the cost.
 
-A grid is counted exactly. What another sampler will propose nobody knows: its counts are bounds,
-from the parameters that a stage depends on.
+A grid is counted exactly, unless its results decide which runs there are. What another sampler will
+propose nobody knows: its counts are bounds, from the parameters that a stage depends on.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +22,13 @@ from storage.layout import StorageRoot
 from storage.memory import RESERVE, allowed_memory, available_memory, needed
 from storage.object_masks import check_masks
 from storage.reading import plan_reading
-from storage.results import Row, by_trial
+from storage.results import Row
 from storage.study import Parameter, StudySpec, grid
 from storage.study.extension import check_changes
-from storage.study.space import settings
+from storage.study.space import settings, values_in
 from storage.summary import belongs
 
+_Point = tuple[tuple[str, Any], ...]
 ENUMERATED = 512
 """Combinations of values that are looked up one by one for a bound."""
 
@@ -120,9 +121,8 @@ def forecast(spec: StudySpec, root: StorageRoot) -> Forecast:
         names: store.fingerprint if isinstance(store, EmbeddingStore) else f"missing {names}"
         for names, store in found.items()
     }
-    exact = spec.sampler == "grid"
     done, runs = _runs(spec, rows)
-    if exact:
+    if spec.sampler == "grid":
         stages = _counted(_keys(runs, marks), artifacts, history)
     else:
         done = min(len(rows), spec.configurations * spec.seeds.max)
@@ -131,7 +131,7 @@ def forecast(spec: StudySpec, root: StorageRoot) -> Forecast:
         study=spec.name,
         sampler=spec.sampler,
         extends=extends,
-        exact=exact,
+        exact=spec.sampler == "grid" and not spec.seeds.adaptive and not spec.early_stopping,
         configurations=spec.configurations,
         seeds=str(spec.seeds),
         done=done,
@@ -148,14 +148,20 @@ def _runs(
     """Return how many runs of a grid have a row, and each configuration with its other seeds."""
     if spec.sampler != "grid":
         return 0, []
-    known = by_trial(rows)
+    known: dict[_Point, list[Row]] = {}
+    for row in rows:  # not by trial: values that were added later were dealt later
+        known.setdefault(_point(values_in(spec.parameters, row)), []).append(row)
     runs, done = [], 0
-    for trial, chosen in enumerate(grid(spec.parameters)):
-        ended = {r["seed"] for r in known.get(trial, ()) if belongs(r, spec, chosen)}
+    for chosen in grid(spec.parameters):
+        ended = {r["seed"] for r in known.get(_point(chosen), ()) if belongs(r, spec, chosen)}
         left = [seed for seed in range(spec.seeds.max) if seed not in ended]
         done += spec.seeds.max - len(left)
         runs.append((with_values(spec.pipeline, settings(spec.parameters, chosen)), left))
     return done, runs
+
+
+def _point(chosen: Mapping[str, Any]) -> _Point:
+    return tuple(sorted(chosen.items()))
 
 
 def _keys(
@@ -187,7 +193,7 @@ def _bounded(
 ) -> Iterator[StageForecast]:
     """Yield bounds: never more results of a stage than values of what it depends on allow."""
     for stage in STAGES:
-        deciding = [p for p in spec.parameters if _touches(p, stage)]
+        deciding = _deciding(spec.parameters, stage)
         counts = [parameter.count() for parameter in deciding]
         combinations = math.prod(c for c in counts if c is not None)
         bound = spec.configurations
@@ -211,8 +217,14 @@ def _bounded(
         yield StageForecast(stage, distinct, len(known) - len(missing), compute, seconds, basis)
 
 
-def _touches(parameter: Parameter, stage: str) -> bool:
-    return any(path.partition(".")[0] in sections(stage) for path in parameter.paths)
+def _deciding(parameters: Sequence[Parameter], stage: str) -> list[Parameter]:
+    """Return the parameters that a stage depends on, and those that decide whether they vary."""
+    names: set[str] = set()
+    for parameter in reversed(parameters):  # conditions name what stands above
+        sets = {path.partition(".")[0] for path in parameter.paths}
+        if parameter.name in names or sets & sections(stage):
+            names |= {parameter.name, *parameter.when}
+    return [parameter for parameter in parameters if parameter.name in names]
 
 
 def _cost(

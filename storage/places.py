@@ -10,19 +10,20 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote
 
 import zarr
-from fsspec import filesystem
+from fsspec import get_filesystem_class
 from fsspec.core import url_to_fs
 from zarr.errors import NodeNotFoundError
 from zarr.storage import FsspecStore, LocalStore
 
 from qpmstudy.errors import ConfigError, NotInstalledError, QpmStudyError, StoreError
 from qpmstudy.files import write_bytes
+from storage.provenance import without_secrets
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -40,10 +41,11 @@ are damaged."""
 class Remote:
     """A folder behind an fsspec URL, such as s3://bucket/embeddings (no slash at its end)."""
 
-    url: str
+    url: str = field(repr=False)
 
     def __str__(self) -> str:
-        return self.url
+        """Return it for people, logs and results: without a password that stands in it."""
+        return without_secrets(self.url)
 
     def __truediv__(self, name: str) -> "Remote":
         return Remote(f"{self.url}/{name}")
@@ -88,7 +90,7 @@ def place(text: str) -> Place:
     if not rest:
         raise ConfigError(f"The URL {text!r} names no folder: {kind}://BUCKET/FOLDER does.")
     try:
-        filesystem(kind, **FRESH)
+        get_filesystem_class(kind)
     except ImportError as error:
         extra = " (or pip install 'qpmstudy[s3]')" if kind in ("s3", "s3a") else ""
         raise NotInstalledError(
@@ -96,7 +98,7 @@ def place(text: str) -> Place:
         ) from error
     except ValueError as error:
         raise ConfigError(
-            f"Unknown kind of URL {text!r} ({error}). Embeddings lie in a folder, or behind a URL "
+            f"Unknown kind of URL {without_secrets(text)!r} ({error}). Embeddings lie in a folder, or behind a URL "
             "that fsspec knows, such as s3://BUCKET/FOLDER."
         ) from error
     return Remote(f"{kind}://{rest}")
@@ -121,8 +123,9 @@ def reached(where: Place | zarr.Group) -> Iterator[None]:
         if isinstance(found, Path):
             raise
         said = str(error).strip().splitlines() or [""]
+        why = without_secrets(said[0])
         raise StoreError(
-            f"{found} cannot be reached: {type(error).__name__}: {said[0]}. Check that the "
+            f"{found} cannot be reached: {type(error).__name__}: {why}. Check that the "
             "bucket is there, the network, your keys and their rights, and run the same command "
             "again: what was finished is kept."
         ) from error

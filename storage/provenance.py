@@ -11,7 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
@@ -104,15 +104,18 @@ def command_line(
         elif equals and named:
             shown.append(f"{name}={_HIDDEN}")
         else:
-            shown.append(_without_secrets(word, known))
+            shown.append(without_secrets(word, known))
         hide_next = word.startswith("-") and named and not equals
-    return shlex.join(["python", Path(script).name, *shown])
+    line = shlex.join(["python", Path(script).name, *shown])
+    return line.encode(errors="backslashreplace").decode()  # names of files may be no text
 
 
-def _without_secrets(word: str, known: set[str]) -> str:
+def without_secrets(word: str, known: Collection[str] = ()) -> str:
+    """Return a word without those secrets, and without user, password and query of a URL."""
     for secret in sorted(known, key=len, reverse=True):
         word = word.replace(secret, _HIDDEN)
-    word = re.sub(r"(\w+://)[^/@\s]+@", rf"\1{_HIDDEN}@", word)
+    # a password may hold what should have been quoted in it: "/" or "@"
+    word = re.sub(r"(\w+://)(?:[^/\s:]*:\S*|[^/\s]+)@", rf"\1{_HIDDEN}@", word)
     return re.sub(r"(\w+://[^?\s]*)\?\S+", rf"\1?{_HIDDEN}", word)
 
 
@@ -156,9 +159,12 @@ def _git(project: Path) -> tuple[str | None, bool | None]:
 
 
 def _asked(project: Path, *words: str) -> str | None:
+    # within a hook of git these name the repository of the hook, which may be another
+    environment = {n: value for n, value in os.environ.items() if not n.startswith("GIT_")}
     try:
         answer = subprocess.run(
             ["git", "--no-optional-locks", "-C", str(project), *words],
+            env=environment,
             capture_output=True,
             text=True,
             timeout=GIT_SECONDS,

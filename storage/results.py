@@ -9,6 +9,7 @@ import functools
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -174,12 +175,15 @@ class ResultTable:
         """Return all rows that are intact, ordered by trial and seed.
 
         Damaged files are named in a warning and removed: their rows are made anew.
+
+        Raises:
+            DataError: a file cannot be read, which says nothing of its row.
         """
         found = []
         for path in self._paths():
             try:
                 found.append(self._read(path))
-            except DataError as error:
+            except _DamagedError as error:
                 logger.warning("%s It is removed now.", error)
                 path.unlink()
         return sorted(found, key=lambda row: (row["trial"], row["seed"]))
@@ -188,23 +192,33 @@ class ResultTable:
         return sorted(self.directory.glob("trial-*-seed-*.parquet"))
 
     def _read(self, path: Path) -> dict[str, Any]:
+        """Return a row; columns that it lacks, being of another version, are null."""
         try:
             table = pq.ParquetFile(path).read()  # read_table takes three times as long
             rows: list[dict[str, Any]] = table.to_pylist()
         except (pa.ArrowException, OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno:  # else it is about the content
+                raise DataError(
+                    f"{path} cannot be read: {os.strerror(error.errno)}. See to that, and run "
+                    "the same command again."
+                ) from error
             raise _damaged(path, str(error)) from error
         recorded = (table.schema.metadata or {}).get(_CHECKSUM)
         if len(rows) != 1 or recorded != _checksum(rows[0]):
             raise _damaged(path, "its row is not the one that was written")
-        return rows[0]
+        return rows[0] | dict.fromkeys(n for n in _schema(()).names if n not in rows[0])
 
 
 def _checksum(row: Row) -> bytes:
     return hashlib.sha256(json.dumps(row, default=repr).encode()).hexdigest().encode()
 
 
-def _damaged(path: Path, why: str) -> DataError:
-    return DataError(
+class _DamagedError(DataError):
+    """The content of a file is not what was written."""
+
+
+def _damaged(path: Path, why: str) -> _DamagedError:
+    return _DamagedError(
         f"{path} is damaged ({why}). Delete it and launch the study again: the row is made anew "
         "from the stored stages."
     )

@@ -79,8 +79,10 @@ def cancel(name: str, root: Path, wait: float) -> None:
     """
     from storage.cancel import request_cancel, wait_until_stopped
 
-    folder = storage_root(root).existing_study(name)
+    storage = storage_root(root)
+    folder = storage.study(name)  # its first launch may still be making embeddings
     if not request_cancel(folder):
+        storage.existing_study(name)
         click.echo(f"{name} is not running: nothing to cancel.")
         return
     driver = folder.lock.read_text(encoding="utf-8").strip()

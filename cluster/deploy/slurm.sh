@@ -36,6 +36,8 @@ mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head="$(srun --nodes=1 --ntasks=1 -w "${nodes[0]}" hostname --ip-address | awk '{print $1}')"
 shares=(--num-cpus="$SLURM_CPUS_PER_TASK" --num-gpus="${SLURM_GPUS_ON_NODE:-0}" --disable-usage-stats)
 
+export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK" # else a step has one core, whatever the job has
+
 # With a Gurobi license add to the head: --resources='{"gurobi": 1}', as many as solves at once.
 srun --nodes=1 --ntasks=1 --overlap -w "${nodes[0]}" \
     ray start --head --block --node-ip-address="$head" --port="$port" --include-dashboard=false \

@@ -22,6 +22,7 @@ from importlib import metadata
 from pathlib import Path
 
 from qpmstudy.errors import ConfigError, NotInstalledError, SolverError
+from qpmstudy.files import home_folder
 from qpmstudy.registry import Registry
 
 TOKENS = "QPMSTUDY_GUROBI_TOKENS"
@@ -116,7 +117,8 @@ def license_file() -> Path | None:
     root = {"darwin": "/Library/", "win32": "C:\\"}.get(sys.platform, "/opt/")
     digits = metadata.version("gurobipy").split(".")
     folders = [Path(f"{root}gurobi{''.join(digits[:n])}") for n in (3, 2, 0)]
-    files = (folder / "gurobi.lic" for folder in [*folders, Path.home()])
+    home = home_folder()
+    files = (folder / "gurobi.lic" for folder in [*folders, *([home] if home else [])])
     return next((file for file in files if file.exists()), None)
 
 

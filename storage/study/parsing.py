@@ -85,7 +85,12 @@ def _without(content: Mapping[Any, Any], wrong: Iterable[str]) -> StudySpec:
 
     What must be there has a stand-in.
     """
-    right = {key: value for key, value in content.items() if str(key) not in set(wrong)}
+    left_out = set(wrong)
+    right = {
+        key: value
+        for key, value in content.items()
+        if isinstance(key, str) and key not in left_out  # others are wrong by themselves
+    }
     return StudySpec.model_validate({"name": "unnamed", "space": _STAND_IN} | right)
 
 

@@ -15,6 +15,9 @@ MAX_BYTES = 2**20
 MAX_WORD = 10_000
 """Characters of one value: numbers in base 60, as YAML has them, take quadratic time."""
 
+MAX_BITS = 1024
+"""Of a whole number. One of 0x and thousands of digits could not even be printed."""
+
 MOST_NAMED = 6
 """Study files that are named where another one is missing."""
 
@@ -32,6 +35,13 @@ class _StrictLoader(yaml.SafeLoader):
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
         return super().compose_node(parent, index)
 
+    def construct_yaml_int(self, node: Any) -> int:
+        number: int = super().construct_yaml_int(node)
+        if number.bit_length() > MAX_BITS:
+            problem = "a whole number is larger than any float"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return number
+
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
@@ -46,6 +56,7 @@ class _StrictLoader(yaml.SafeLoader):
         return mapping
 
 
+_StrictLoader.add_constructor("tag:yaml.org,2002:int", _StrictLoader.construct_yaml_int)
 # YAML 1.1 reads 1e-3 as text for want of a dot; everyone who writes it means a number.
 _StrictLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
@@ -91,7 +102,8 @@ def read_yaml(path: Path) -> Any:
         return _parsed(text, str(path))
     except RecursionError as error:
         raise ConfigError(f"{path} is nested too deeply: that is no study file.") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: dates and numbers that are none
+    except (yaml.YAMLError, ValueError, KeyError, AttributeError) as error:
+        # all but the first of words that are no date, number or truth value, though tagged as such
         raise ConfigError(f"{path} is no valid YAML: {error}") from error
 
 

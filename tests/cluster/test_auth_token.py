@@ -1,11 +1,14 @@
 """The token file: made once, for its owner alone, and never overwritten."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from cluster.auth_token import ensure_token, refusal, require_token, token_file
+from cluster.local_cluster import home
 from qpmstudy.errors import ConfigError
+from qpmstudy.selection.licenses import license_file
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +73,15 @@ def test_a_token_in_the_environment_needs_no_file(
     require_token()
     assert not file.exists()
     assert "secret" not in refusal("head:6379")
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs under whatever number it was given."""
+    for name in ("HOME", "RAY_AUTH_TOKEN_PATH", "XDG_STATE_HOME", "GRB_LICENSE_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    with pytest.raises(ConfigError, match="set RAY_AUTH_TOKEN_PATH to a file"):
+        ensure_token()
+    with pytest.raises(ConfigError, match="set XDG_STATE_HOME to a folder"):
+        home()
+    assert license_file() is None

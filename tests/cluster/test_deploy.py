@@ -1,8 +1,10 @@
 """The files under cluster/deploy: right by their own schemas, and each with its token."""
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +85,64 @@ def test_a_slurm_job_without_arguments_says_how_it_is_called(tmp_path: Path) -> 
     )
     assert found.returncode != 0
     assert "sbatch cluster/deploy/slurm.sh FILE ROOT" in found.stderr
+
+
+SRUN = """\
+#!/bin/bash
+# Of Slurm 22.05 and later: how many cores a step has does not come from SLURM_CPUS_PER_TASK.
+while [[ $1 == -* ]]; do [[ $1 == -w ]] && { on=$2; shift; }; shift; done
+[[ $1 == hostname ]] && { echo 10.0.0.7 fe80::1; exit; }
+echo "$on has ${SRUN_CPUS_PER_TASK:-1}: $*" >> steps
+test -s "$RAY_AUTH_TOKEN_PATH" && exec sleep 60
+"""
+DRIVER = """\
+import os, pathlib, sys, time
+words = " ".join(sys.argv[1:])
+while pathlib.Path("steps").read_text().count("ray start") < 2:
+    time.sleep(0.1)
+if "status" not in words:
+    print(os.environ["RAY_ADDRESS"], os.environ["RAY_AUTH_MODE"], words)
+"""
+
+
+def test_a_slurm_job_starts_ray_on_every_node_with_all_its_cores(tmp_path: Path) -> None:
+    """The script itself, with a stand-in for Slurm: what is called where, and what is left."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, text in (("srun", SRUN), ("scontrol", "#!/bin/bash\nprintf 'n1\\nn2\\n'\n")):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "activate").touch()
+    (tmp_path / "cli.py").write_text(DRIVER)
+    (tmp_path / "steps").touch()
+    environment = {
+        "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(tmp_path / "home"),
+        "SLURM_JOB_ID": "70123",
+        "SLURM_JOB_NODELIST": "n[1-2]",
+        "SLURM_CPUS_PER_TASK": "8",
+        "SLURM_GPUS_ON_NODE": "1",
+    }
+    found = subprocess.run(
+        ["bash", DEPLOY / "slurm.sh", "my study.yaml", "/shared/a root"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert found.stdout == (
+        "10.0.0.7:20123 token study launch my study.yaml --root /shared/a root\n"
+    )
+    head, other = sorted((tmp_path / "steps").read_text().splitlines())
+    assert head.startswith("n1 has 8: ray start --head --block --node-ip-address=10.0.0.7")
+    assert other.startswith("n2 has 8: bash -c until ray start --block --address=")
+    for step in (head, other):
+        assert "--num-cpus=8 --num-gpus=1" in step
+    assert list((tmp_path / "home" / ".ray").iterdir()) == []  # the token is gone
 
 
 def test_no_python_lies_here() -> None:

@@ -170,6 +170,33 @@ def test_a_restart_changes_no_verdict(tmp_path: Path) -> None:
     assert "trials" not in other_changes(spec.canonical(), study(RULE | {"keep": 0.9}))
 
 
+@pytest.mark.parametrize("by", [{"loss": "min", "l1_fm": "min"}, {"l1_fm": "min"}])
+def test_trials_are_not_compared_by_what_another_measure_said(
+    tmp_path: Path, by: dict[str, str]
+) -> None:
+    """An extension may measure something else at a rung that trials have passed already."""
+
+    def measured(by: dict[str, str]) -> StudySpec:
+        return study(RULE | {"rungs": [{"after": "finetune", "epoch": 5, "by": by}]})
+
+    before, spec = measured({"loss": "min"}), measured(by)
+    assert other_changes(before.canonical(), spec) == []
+    ledger, rungs = TrialLedger(tmp_path / "ledger", before), rungs_of(before)
+    for number in range(4):
+        ledger.deal()
+        rungs.reached(Report(number, 0, "finetune@5", {"loss": 0.1 * number}))
+        ledger.note_rung(number, "finetune@5", rungs.standings["finetune@5"][number])
+    assert [standing.verdict.stop for _, _, standing in ledger.rungs() if standing.verdict] == [
+        *(False, True, True, True)
+    ]
+    machine = reconcile(spec, TrialLedger(tmp_path / "ledger", spec), ResultTable(tmp_path)).machine
+    assert [number for number in range(4) if machine.stopped(number)] == [1, 2, 3]
+    machine.dealt(4)
+    verdict = machine.reached(Report(4, 0, "finetune@5", {"loss": 9.0, "l1_fm": 9.0}))
+    assert verdict
+    assert not verdict.stop  # the first that is measured so
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp"])
 def test_samplers_go_on_after_stopped_trials(tmp_path: Path, sampler: str) -> None:
     ledger = TrialLedger(tmp_path / "ledger", study(sampler=sampler))

@@ -90,10 +90,11 @@ def test_a_trial_cut_off_between_its_values_gets_the_missing_ones(tmp_path: Path
     assert trial.chosen == whole.chosen
 
 
-def test_a_damaged_ledger_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", [b"not json", b"5", b"{}", b'{"op_code": 99, "worker_id": "x"}'])
+def test_a_damaged_ledger_is_named(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "ledger"
     TrialLedger(path, spec()).deal()
-    path.write_bytes(b"not json\n" + path.read_bytes())
+    path.write_bytes(line + b"\n" + path.read_bytes())
     with pytest.raises(DataError, match="is damaged"):
         TrialLedger(path, spec())
 

@@ -110,3 +110,12 @@ def test_cancelling_what_does_not_run_says_so(finished: Finished, tmp_path: Path
     refused(result, 1, "still runs after 0.1 s")
     assert "asked its driver to stop (process " in result.out
     assert (root / "smoke" / "cancel.json").exists()
+
+
+def test_a_first_launch_that_is_still_making_embeddings_can_be_cancelled(tmp_path: Path) -> None:
+    """Its study has no description yet."""
+    folder = StorageRoot(tmp_path).study("new")
+    with driver_lock(folder.lock):
+        result = here("study", "cancel", "new", "--root", tmp_path)
+        assert result.code == 0, result.err
+        assert folder.cancel.exists()

@@ -145,3 +145,32 @@ def test_more_of_a_study_is_said_to_be_more(timed: Any) -> None:
     found = forecast(like(timed, timed.spec.name, seeds=3), timed.root)
     assert (found.extends, found.done, found.runs) == (True, 4, 2)
     assert "--extend" in str(forecast_view(found).renderables[0])
+
+
+def test_values_of_a_grid_that_were_added_later_are_found_again(timed: Any) -> None:
+    """They were dealt after the others, wherever they stand in the file."""
+    larger = like(timed, timed.spec.name, space={"finetune.l1_fm": {"values": [8, 4, 0]}})
+    found = forecast(larger, timed.root)
+    assert (found.done, found.runs, counts(found)["finetune"]) == (4, 2, (2, 0, 2))
+
+
+def test_a_condition_of_another_stage_hides_no_value_from_a_bound(timed: Any) -> None:
+    space = {
+        "finetune.standardise": {"values": [True, False]},
+        "dense.lr": {"values": [0.1, 0.2, 0.3], "when": {"finetune.standardise": True}},
+    }
+    study = like(timed, space=space, sampler="random", trials=50)
+    assert counts(forecast(study, timed.root))["dense"] == (8, 2, 6)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seeds": {"min": 2, "max": 5}},
+        {"early_stopping": {"rungs": [{"after": "evaluate_dense"}]}},
+    ],
+)
+def test_where_results_decide_counts_are_bounds(timed: Any, changes: dict[str, Any]) -> None:
+    found = forecast(like(timed, **changes), timed.root)
+    assert not found.exact
+    assert "decided by their results" in str(forecast_view(found).renderables[0])

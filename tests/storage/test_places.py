@@ -40,6 +40,18 @@ def test_what_cannot_be_a_place_is_refused(text: str, error: type[Exception], me
         place(text)
 
 
+def test_a_password_in_a_url_is_shown_to_nobody() -> None:
+    where = place("ftp://me:hush@127.0.0.1:9/a") / "birds"
+    assert str(where) == "ftp://***@127.0.0.1:9/a/birds"
+    assert "hush" not in repr(where)
+    with pytest.raises(StoreError, match="cannot be reached: ConnectionRefusedError") as told:
+        read_note(where)
+    assert "hush" not in str(told.value)
+    with pytest.raises(ConfigError, match="Unknown kind") as refused:
+        place("s4://me:hush@host/a")
+    assert "hush" not in str(refused.value)
+
+
 @pytest.mark.parametrize("kind", ["folder", "bucket"])
 def test_notes_and_sizes_are_the_same_in_both(kind: str, bucket: str, tmp_path: Path) -> None:
     where = place(bucket if kind == "bucket" else str(tmp_path / "e"))

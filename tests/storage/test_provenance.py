@@ -42,6 +42,16 @@ def test_the_commit_and_whether_the_code_differs_from_it(checkout: Path) -> None
     assert source_hash(checkout) != before
 
 
+def test_a_hook_of_another_repository_changes_no_commit(
+    checkout: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head, other = git(checkout, "rev-parse", "HEAD"), tmp_path_factory.mktemp("other")
+    git(checkout, "clone", "--quiet", str(checkout), str(other))
+    git(other, "commit", "--quiet", "--allow-empty", "--message", "two")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    assert provenance._git(checkout) == (head, False)
+
+
 def test_a_package_below_somebody_elses_checkout_has_no_commit(checkout: Path) -> None:
     installed = checkout / ".venv" / "site-packages"
     for package in provenance.PACKAGES:
@@ -75,6 +85,8 @@ def test_every_column_has_a_type_in_the_schema() -> None:
         ["--api-key", "hush-hush"],
         ["AWS_SECRET_ACCESS_KEY=hush-hush"],
         ["--root", "s3://me:hush-hush@bucket/runs"],
+        ["--root", "sftp://me:hush@hush@host/runs"],
+        ["--root", "sftp://me:hush/hush@host/runs"],
         ["--root", "https://store/runs?sig=hush-hush&x=1"],
         ["runs/hush-hush/study.yaml"],  # as $RAY_AUTH_TOKEN has it
     ],
@@ -93,6 +105,11 @@ def test_a_command_without_secrets_can_be_run_again() -> None:
     assert command_line(words, {"HOME": "runs", "PWD": "launch"}) == (
         "python cli.py study launch 'my study.yaml' --root runs -v --extend"
     )
+
+
+def test_a_file_name_that_is_no_text_can_be_kept() -> None:
+    found = command_line(["cli.py", "study", "launch", "\udce9tude.yaml"], {})
+    assert found.encode() == b"python cli.py study launch '\\udce9tude.yaml'"
 
 
 def test_code_in_words() -> None:

@@ -138,6 +138,36 @@ def test_a_truncated_file_is_removed(table: ResultTable) -> None:
     assert not path.exists()
 
 
+def test_a_row_that_cannot_be_read_now_is_not_taken_for_damaged(
+    table: ResultTable, tmp_path: Path
+) -> None:
+    """It lies on another disk, which is not mounted for a while."""
+    table.commit(complete(0, 0), SCHEMA)
+    path, elsewhere = table.path(0, 0), tmp_path / "disk"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    elsewhere.rename(tmp_path / "away")
+    for read in (table.rows, table.intact_rows):
+        with pytest.raises(DataError, match="seed-000.parquet cannot be read: No such file"):
+            read()
+    (tmp_path / "away").rename(elsewhere)
+    assert pairs(table) == {(0, 0)}
+
+
+def test_a_row_of_an_older_version_has_every_column(table: ResultTable) -> None:
+    """Of one that knew neither this value nor this error."""
+    lacks = [SCHEMA.get_field_index(name) for name in ("stopped_at", "finetune.early_epochs")]
+    older = SCHEMA
+    for index in sorted(lacks, reverse=True):
+        older = older.remove(index)
+    row = {name: value for name, value in complete(0, 0).items() if name in older.names}
+    table.commit(row, older)
+    table.commit(complete(0, 1), SCHEMA)
+    first, second = table.rows()
+    assert set(first) == set(second)
+    assert (first["finetune.early_epochs"], second["finetune.early_epochs"]) == (None, 10)
+
+
 def test_a_foreign_table_of_no_rows_is_damaged(table: ResultTable) -> None:
     table.directory.mkdir()
     pq.write_table(SCHEMA.empty_table(), table.path(0, 0))

@@ -153,6 +153,7 @@ def test_entries_that_cannot_be(entry: object, message: str) -> None:
             "stages.dense.cpu: Input should be a finite",
         ),
         ({1: 2}, "1: Keys should be strings"),
+        ({True: 2}, "Keys should be strings"),
     ],
 )
 def test_studies_that_cannot_be(changes: dict[Any, Any], message: str) -> None:
