@@ -150,7 +150,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return found
 
 
-def load_model(folder: Path | str, weights: Path | None = None) -> InterpretableModel:
+def load_model(folder: Path | str, weights: Path | str | None = None) -> InterpretableModel:
     """Load an exported model with its backbone, on the GPU if there is one.
 
     `weights` is the backbone's checkpoint; None takes it from where it usually is.
@@ -159,7 +159,7 @@ def load_model(folder: Path | str, weights: Path | None = None) -> Interpretable
         DataError: a file is missing or changed, or the backbone here has other weights.
         ConfigError: the backbone is not known here.
     """
-    return with_backbone(read_model(Path(folder)), weights)
+    return with_backbone(read_model(Path(folder)), None if weights is None else Path(weights))
 
 
 def with_backbone(model: StoredModel, weights: Path | None = None) -> InterpretableModel:
@@ -190,11 +190,14 @@ def _sums(folder: Path) -> dict[str, str]:
             "python cli.py study export STUDY --out FOLDER."
         )
     sums = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    *lines, rest = path.read_bytes().decode(errors="replace").split("\n")
+    for line in lines:
         digest, _, name = line.partition("  ")
         if name not in (*CONTENT, *EXTRAS):
             raise DataError(f"{path} is damaged: it names {name!r}, which no model has.")
         sums[name] = digest
+    if rest:
+        raise DataError(f"{path} is damaged: it ends within a line ({rest!r}).")
     if not set(CONTENT) <= set(sums):
         raise DataError(f"{path} is damaged: it must list {', '.join(CONTENT)}.")
     for name in EXTRAS:

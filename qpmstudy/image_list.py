@@ -25,7 +25,7 @@ def named_images(names: Sequence[str], listed: Iterable[str]) -> Iterator[Path]:
     for name in names:
         if name == LISTED:
             yield from (Path(line.rstrip("\r\n")) for line in listed if line.strip())
-        elif Path(name).is_dir():
+        elif _is_folder(name):
             yield from _pictures(Path(name))
         else:
             yield Path(name)
@@ -33,7 +33,14 @@ def named_images(names: Sequence[str], listed: Iterable[str]) -> Iterator[Path]:
 
 def is_single(names: Sequence[str]) -> bool:
     """Return whether `names` can mean no more than one image."""
-    return len(names) == 1 and names[0] != LISTED and not Path(names[0]).is_dir()
+    return len(names) == 1 and names[0] != LISTED and not _is_folder(names[0])
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).is_dir()
+    except OSError:  # no path that the file system takes, or none that we may look at
+        return False
 
 
 def _pictures(folder: Path) -> list[Path]:

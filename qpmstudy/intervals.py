@@ -84,7 +84,8 @@ def paired_difference(
     """Return how a metric's mean differs between two models, bootstrapped over images.
 
     Every resample draws the same images for both, so what makes an image easy for both cancels.
-    The interval is the percentile one of `RESAMPLES` resamples.
+    The interval is the percentile one of `RESAMPLES` resamples; NaN around a single image, of which
+    every resample is the same.
 
     Args:
         first: the metric of each image for the first model, NaN where it has none.
@@ -106,7 +107,8 @@ def paired_difference(
     for start in range(0, RESAMPLES, block):
         drawn = rng.integers(0, count, (min(block, RESAMPLES - start), count))
         means[start : start + len(drawn)] = gain[drawn].mean(1)
-    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    ends = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+    low, high = np.quantile(means, ends) if count > 1 else (math.nan, math.nan)
     difference = Interval(float(gain.mean()), float(low), float(high))
     return PairedDifference(float(a.mean()), float(b.mean()), difference, count)
 

@@ -10,7 +10,7 @@ from qpmstudy.errors import ConfigError
 from qpmstudy.explain.contrast import contrast_facts
 from qpmstudy.inference import Prediction, TokenModel
 
-COLUMNS = ("image", "rank", "class", "probability", "logit", "contributions")
+COLUMNS = ("image", "rank", "class", "probability", "logit", "bias", "contributions")
 NAMED = 5
 ALL_NAMED = 12
 """So many classes are all named where somebody meant none of them."""
@@ -119,7 +119,10 @@ def prediction_text(
 def prediction_rows(
     path: Path, prediction: Prediction, model: TokenModel, top: int
 ) -> list[tuple[str, ...]]:
-    """Return a row of `COLUMNS` for each of an image's best classes."""
+    """Return a row of `COLUMNS` for each of an image's best classes.
+
+    Bias and contributions, "feature:value" each, add up to the logit.
+    """
     return [
         (
             str(path),
@@ -127,6 +130,7 @@ def prediction_rows(
             model.class_names[label],
             f"{prediction.probabilities[label]:.4f}",
             f"{prediction.logits[label]:.4f}",
+            f"{prediction.bias[label]:.4f}",
             " ".join(
                 f"{model.selected[f]}:{prediction.contributions[label, f]:+.4f}"
                 for f in prediction.used(label)

@@ -139,8 +139,7 @@ def pareto_result(
     members = [member for study in studies for member in _members(study)]
     complete = [row for member in members for row in member.complete]
     if not complete:
-        names = ", ".join(study.spec.name for study in studies)
-        raise DataError(f"No run of {names} is complete yet: see study status, or launch it.")
+        raise DataError(_nothing_complete(studies))
     named = _metrics(complete)
     known = [name for name in named if any(row.get(name) is not None for row in complete)]
     parsed = tuple(
@@ -170,6 +169,18 @@ def _members(study: StudyResults) -> list[Member]:
         searched = searched_values(rows[0], study.spec)
         found.append(Member(study.spec.name, trial, searched, rows, eligible))
     return found
+
+
+def _nothing_complete(studies: Sequence[StudyResults]) -> str:
+    names = ", ".join(study.spec.name for study in studies)
+    errors = [row["error"] for study in studies for row in study.rows if row["status"] == "FAIL"]
+    if not errors:
+        return f"No run of {names} is complete yet: see study status, or launch it."
+    first = str(errors[0] or "no cause").splitlines()[0].rstrip(".")
+    return (
+        f"No run of {names} is complete, and {len(errors)} failed, the first with: {first}. "
+        "See study status for all of them, mend the cause and launch it with --retry-failed."
+    )
 
 
 def _metrics(rows: Sequence[Row]) -> list[str]:

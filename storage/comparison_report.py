@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -29,10 +30,14 @@ LETTERS = ("A", "B")
 
 
 def comparison_json(found: Comparison) -> dict[str, Any]:
-    """Return a comparison as JSON types."""
+    """Return a comparison as JSON types; an interval that there is none of has null as its ends."""
     record = asdict(found)
     for disagreement in record["disagreements"]:
         del disagreement["position"]
+    for pair in filter(None, record["metrics"].values()):
+        for end in ("low", "high"):
+            if math.isnan(pair["difference"][end]):
+                pair["difference"][end] = None
     return record | {
         "models": [str(model) for model in found.models],
         "chosen_on": [str(model) for model in found.chosen_on],
@@ -56,7 +61,7 @@ def comparison_text(found: Comparison) -> str:
         gain = pair.difference
         lines.append(
             f"  {name:14}{pair.first:8.4f}{pair.second:9.4f}{gain.value:+9.4f}"
-            f"   [{gain.low:+.4f}, {gain.high:+.4f}]"
+            + ("   -" if math.isnan(gain.low) else f"   [{gain.low:+.4f}, {gain.high:+.4f}]")
             + (f"  ({pair.images} images)" if pair.images < found.images else "")
         )
     if found.sid_k[0] != found.sid_k[1]:

@@ -21,7 +21,7 @@ from qpmstudy.plots import (
 from qpmstudy.plots.front import LIKELY
 from storage.analysis import ParetoResult
 from storage.explained import why_not
-from storage.summary import estimate
+from storage.summary import apart, estimate
 
 Shares = Mapping[str, Mapping[str, float]]
 """Importance of each parameter, by objective and for the front."""
@@ -69,7 +69,10 @@ def write_front(
 
 
 def front_rows(result: ParetoResult) -> list[dict[str, Any]]:
-    """Return a row for each configuration: what it set, its means, and how it stands."""
+    """Return a row for each configuration: what it set, its means, and how it stands.
+
+    A parameter that is called as another column is ("trial", "accuracy") stands as "space.trial".
+    """
     front = result.front
     names = [*result.objectives, *(n for n in result.table.metrics if n not in result.objectives)]
     parameters = dict.fromkeys(name for member in result.members for name in member.searched)
@@ -89,13 +92,15 @@ def front_rows(result: ParetoResult) -> list[dict[str, Any]]:
             "dominated_by": result.label(better) if better >= 0 else None,
             "why_not": why_not(result, index) or None,
         }
-        for name in parameters:
-            value = member.searched.get(name, "-")
-            found[name] = None if value == "-" else value
+        measured: dict[str, float] = {}
         for name in names:
             this = estimate([row.get(name) for row in member.complete])
-            found |= {name: this.mean, f"{name}_standard_error": this.standard_error}
-        rows.append(found)
+            measured |= {name: this.mean, f"{name}_standard_error": this.standard_error}
+        taken, chosen = {*found, *measured}, dict[str, Any]()
+        for name in parameters:
+            value = member.searched.get(name, "-")
+            chosen[apart(name, taken)] = None if value == "-" else value
+        rows.append(found | chosen | measured)
     return rows
 
 

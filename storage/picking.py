@@ -48,9 +48,9 @@ def picked(rows: Sequence[Row], spec: StudySpec, picks: Sequence[str]) -> list[P
 
 
 def _meant(rows: Sequence[Row], spec: StudySpec, pick: str) -> list[Pick]:
-    metric, direction = next(iter(spec.objectives.items()))
     if pick.isdecimal():
-        return [Pick(int(pick), metric, direction, "asked for by its number")]
+        return [_numbered(rows, spec, int(pick))]
+    metric, direction = next(iter(spec.objectives.items()))
     configurations = [c for c in summarise(rows, spec) if _finished(c, spec)]
     if not configurations:
         raise DataError(
@@ -69,8 +69,19 @@ def _meant(rows: Sequence[Row], spec: StudySpec, pick: str) -> list[Pick]:
     raise ConfigError(f"--pick takes {PICKS}, not {pick!r}.")
 
 
+def _numbered(rows: Sequence[Row], spec: StudySpec, trial: int) -> Pick:
+    """Return the pick of a trial by the first objective that it has a value of, or by accuracy."""
+    mine = [row for row in rows if row["trial"] == trial and row["status"] == "COMPLETE"]
+    ways: dict[str, str] = {**spec.objectives}
+    ways.setdefault("accuracy", "max")
+    known = (name for name in ways if any(row[name] is not None for row in mine))
+    metric = next(known, next(iter(ways)))
+    return Pick(trial, metric, ways[metric], "asked for by its number")
+
+
 def _finished(configuration: Configuration, spec: StudySpec) -> bool:
-    return configuration.complete >= spec.seeds.min and not configuration.failed
+    ended = configuration.failed or configuration.stopped
+    return configuration.complete >= spec.seeds.min and not ended
 
 
 def _empty_front(configurations: Sequence[Configuration], spec: StudySpec) -> str:

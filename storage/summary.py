@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -100,6 +100,11 @@ def short_names(paths: Sequence[str]) -> list[str]:
     """Return the last part of each path ("l1_fm"), or the whole path where two share it."""
     last = [path.rpartition(".")[2] for path in paths]
     return [leaf if last.count(leaf) == 1 else path for leaf, path in zip(last, paths, strict=True)]
+
+
+def apart(name: str, taken: Collection[str]) -> str:
+    """Return a parameter's name for a table, "space.NAME" where another column is called so."""
+    return f"space.{name}" if name in taken else name
 
 
 def belongs(row: Row, spec: StudySpec, chosen: Mapping[str, Any]) -> bool:

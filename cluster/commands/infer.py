@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sys
 import time
@@ -57,14 +58,18 @@ def infer(
     classes of each with the features behind them: contributions add up to the logit. With
     --explain, overlays show where each feature fires. Broken images are named at the end.
     """
-    from qpmstudy.errors import DataError
+    from qpmstudy.errors import ConfigError, DataError
     from qpmstudy.exported import load_model
     from qpmstudy.image_list import is_single, named_images
     from qpmstudy.predicting import BATCH, Broken, predict_images
     from qpmstudy.prediction_report import find_class
 
+    if against is not None and form == "table" and explain is None:
+        raise ConfigError("A table has no room for --against: choose --format text or json.")
     loaded = load_model(model, weights)
     rival = None if against is None else find_class(loaded, against)
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # names of files may be any bytes
     paths = named_images(images, sys.stdin)
     printer = _Printer(form, loaded, top, rival)
     folder = None if explain is None else _Folders(explain, is_single(images), loaded, rival)
@@ -136,16 +141,27 @@ class _Printer:
 
         said = (found.path, found.prediction, self._model, self._top)
         if self._form == "json":
-            click.echo(json.dumps(prediction_json(*said, self._against), ensure_ascii=False))
+            line = json.dumps(prediction_json(*said, self._against), ensure_ascii=False)
+            click.echo(_printable(line))
         elif self._form == "table":
             if not self._headed:
                 self._table.writerow(COLUMNS)
                 self._headed = True
-            self._table.writerows(prediction_rows(*said))
+            rows = prediction_rows(*said)
+            self._table.writerows([[_printable(cell) for cell in row] for row in rows])
+            sys.stdout.flush()
         else:
-            click.echo(prediction_text(*said, self._against))
+            click.echo(_printable(prediction_text(*said, self._against)))
             for file in written:
-                click.echo(f"  wrote {file}")
+                click.echo(_printable(f"  wrote {file}"))
+
+
+def _printable(text: str) -> str:
+    r"""Return a text with those bytes of file names that are no UTF-8 as "\udcff".
+
+    In a line of JSON that is their escape, from which the name comes back.
+    """
+    return text.encode(errors="backslashreplace").decode()
 
 
 class _Folders:

@@ -116,8 +116,13 @@ def refuse_without_data(options: Mapping[str, object]) -> None:
 
 
 def console(stderr: bool = False) -> Console:
-    """Return a console; its width is the terminal's, or fixed where there is none."""
+    """Return a console; its width is the terminal's, or fixed where there is none.
+
+    What it prints is text: errors, names and descriptions of others have brackets and colons in
+    them, which are no markup and no emoji.
+    """
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, soft_wrap=True, width=None if stream.isatty() else WIDE)
+    width = None if stream.isatty() else WIDE
+    return Console(stderr=stderr, soft_wrap=True, width=width, markup=False, emoji=False)

@@ -113,9 +113,9 @@ def opened(path: Path, kind: str, advice: str = RESTORE) -> Iterator[Image.Image
         DataError: the file is missing, has more than `MAX_PIXELS` pixels, or is not a picture
             in one of `FORMATS` that can be decoded.
     """
-    if path.exists() and not path.is_file():  # reading a pipe would wait for ever
-        raise DataError(f"The {kind} {path} is no file: take it away, or {advice}.")
     try:
+        if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+            raise DataError(f"The {kind} {path} is no file: take it away, or {advice}.")
         with Image.open(path, formats=FORMATS) as file:
             if file.width * file.height > MAX_PIXELS:
                 raise DataError(

@@ -10,7 +10,7 @@ from qpmstudy.explain.captions import Tile
 from qpmstudy.explain.drawing import Shown, colours_of, shrunk
 from qpmstudy.explain.page import MARGIN, WIDTH, Figure, Page, Section, Strip, side_of
 from qpmstudy.inference import TokenModel
-from qpmstudy.plots.style import BLUE, OTHER, png
+from qpmstudy.plots.style import BLUE, OTHER, plain, png
 
 DPI = 150
 CROP = 3 / 8
@@ -88,7 +88,7 @@ def strength_figure(
         if len(at):
             bars = axes.barh(at, strength[kept][group], 0.7, color=shade, label=words)
             axes.bar_label(bars, fmt="%.2f", fontsize=8, padding=3)
-    axes.set_yticks(range(len(kept)), [_plain(names[label]) for label in kept], fontsize=8)
+    axes.set_yticks(range(len(kept)), [plain(names[label]) for label in kept], fontsize=8)
     axes.set_ylim(len(kept) - 0.4, -0.6)
     axes.set_xlim(0, max(1.0, float(np.nanmax(strength[kept]))) * 1.08)
     axes.set_xlabel("mean strength over the class's images", fontsize=9)
@@ -116,11 +116,6 @@ def _in_words(
         for label in _ranked(strength, weight)[:BARS]
     )
     return f"Mean strength by class: {', '.join(said)}."
-
-
-def _plain(name: str) -> str:
-    """Return a name as matplotlib is to take it: a "$" starts no formula."""
-    return name.replace("$", r"\$")
 
 
 def _strips(feature: int, shown: Sequence[Shown]) -> tuple[Strip, ...]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from scipy.cluster.hierarchy import leaves_list, linkage
 
 from qpmstudy.inference import TokenModel
-from qpmstudy.plots.style import png
+from qpmstudy.plots.style import plain, png
 
 NAMED_CLASSES = 120
 """With more classes a picture has no room for their names; the page has them all."""
@@ -98,7 +98,7 @@ def overview_png(found: Overview) -> bytes:
     matrix.set_xticks(range(features), [str(number) for number in found.features], rotation=90)
     matrix.set_xlabel("feature (its number in the dense model)")
     if named:
-        matrix.set_yticks(range(classes), [_short(name) for name in found.class_names])
+        matrix.set_yticks(range(classes), [plain(_short(name)) for name in found.class_names])
     else:
         matrix.set_ylabel(f"{classes} classes")
     for axes in (top, matrix):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from qpmstudy.plots.style import CYCLE, png
+from qpmstudy.plots.style import CYCLE, plain, png
 
 
 def importance_figure(shares: Mapping[str, Mapping[str, float]], title: str, note: str) -> bytes:
@@ -32,7 +32,7 @@ def importance_figure(shares: Mapping[str, Mapping[str, float]], title: str, not
         place = at + (index - (len(targets) - 1) / 2) * height
         bars = axes.barh(place, values, height * 0.9, color=CYCLE[index % len(CYCLE)], label=target)
         axes.bar_label(bars, fmt="%.0f", fontsize=7, padding=2)
-    axes.set_yticks(at, names)
+    axes.set_yticks(at, [plain(name) for name in names])
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.margins(x=0.08)
     axes.set_xlim(left=0)

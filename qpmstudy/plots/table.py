@@ -9,7 +9,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qpmstudy.plots.style import CYCLE, OTHER, png
+from qpmstudy.plots.style import CYCLE, OTHER, plain, png
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def lines_figure(
         axes.plot(at, paper, "x", color=OTHER)
         if wide:
             axes.set_xscale("symlog", linthresh=min(positive))
-        axes.set_xlabel(x_name)
+        axes.set_xlabel(plain(x_name))
         axes.set_ylabel(one.name)
         axes.grid(alpha=0.25)
     return png(figure)
@@ -61,7 +61,7 @@ def dots_figure(series: Sequence[Series], labels: Sequence[str], title: str, not
     for colour, axes, one in zip(_colours(series), panels, series, strict=True):
         axes.errorbar(one.values, at, xerr=np.nan_to_num(one.deviations), fmt="o", color=colour)
         axes.plot(one.published, at, "x", color="black")
-        axes.set_yticks(at, labels)
+        axes.set_yticks(at, [plain(label) for label in labels])
         axes.set_ylim(len(labels) - 0.5, -0.5)
         axes.set_xlabel(one.name)
         axes.grid(alpha=0.25)
@@ -99,10 +99,10 @@ def heat_figure(
             shade = "white" if value < middle else "black"
             words = f"{value:.1f}"
             axes.text(column, row, words, ha="center", va="center", color=shade, fontsize=9)
-        axes.set_xticks(range(across), list(map(str, ticks[0])))
-        axes.set_yticks(range(down), list(map(str, ticks[1])))
-        axes.set_xlabel(names[0])
-        axes.set_ylabel(names[1])
+        axes.set_xticks(range(across), [plain(str(tick)) for tick in ticks[0]])
+        axes.set_yticks(range(down), [plain(str(tick)) for tick in ticks[1]])
+        axes.set_xlabel(plain(names[0]))
+        axes.set_ylabel(plain(names[1]))
         axes.set_title(name, fontsize=10)
     figure.suptitle(title, x=0.01, ha="left", fontsize=12)
     figure.supxlabel(note, fontsize=8, color="#555555", x=0.99, ha="right")

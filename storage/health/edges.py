@@ -12,6 +12,8 @@ from storage.study.validation import value_adapter
 
 NEAR = 0.02
 """Share of a continuous range that counts as its end."""
+ROUNDING = 1e-9
+"""Share of a range by which a step that a sampler counted may miss its level."""
 KNEE = "knee"
 FEWEST = 3
 """Values of a list that has a middle."""
@@ -64,14 +66,15 @@ def _end(parameter: Parameter, value: object) -> str:
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return ""
-    if parameter.values is not None:
-        numbers = [v for v in parameter.values if isinstance(v, int | float)]
-        low, high, near = min(numbers), max(numbers), 0.0
+    levels = parameter.levels()
+    if levels is not None:  # the last of a stepped range may lie below its end
+        numbers = [v for v in levels if isinstance(v, int | float)]
+        low, high, near = min(numbers), max(numbers), ROUNDING
         if len(numbers) < FEWEST:
             return ""
     else:
         low, high = parameter.low, parameter.high
-        near = 0.0 if parameter.step or parameter.integer else NEAR
+        near = 0.0 if parameter.integer else NEAR
     place = _place(value, low, high, parameter.log)
     if place <= near and _allowed(parameter, _beyond(low, -1)):
         return "lower"

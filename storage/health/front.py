@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from storage.analysis import ParetoResult
-from storage.health.base import FEW_SEEDS, Finding, means_of, named
+from storage.health.base import FEW_SEEDS, Finding, counted, means_of, named
 
 DOUBT = (0.05, 0.95)
 """Probabilities of being on the front between which that is open."""
@@ -41,7 +41,7 @@ def _remedy(result: ParetoResult, open_ones: Sequence[int]) -> str:
     fewest = min(len(result.members[index].complete) for index in open_ones)
     if fewest >= FEW_SEEDS:
         return "more seeds would tell"
-    return f"{fewest} seeds say little, more would tell"
+    return f"{counted(fewest, 'seed')} say{'s' * (fewest == 1)} little, more would tell"
 
 
 def held_out_findings(result: ParetoResult) -> Iterator[Finding]:

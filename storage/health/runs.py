@@ -30,7 +30,7 @@ def run_findings(study: StudyResults) -> Iterator[Finding]:
         yield Finding(
             "note",
             f"{count} of {counted(len(rows), 'run')} of {spec.name} ended early, as "
-            f"{status.lower()}: they do not count as complete",
+            f"{status.lower()}: {'it does' if count == 1 else 'they do'} not count as complete",
         )
     expected = spec.configurations * spec.seeds.min
     if len(rows) < expected:
@@ -61,13 +61,14 @@ def selection_findings(result: ParetoResult) -> Iterator[Finding]:
         largest = max(row["qp_gap"] for row in loose)
         yield Finding(
             "note",
-            f"{len(loose)} of {len(rows)} runs rest on a selection that ended with a larger gap "
-            f"than asked for (up to {largest:.2%}): select.time_limit was too short to prove more",
+            f"{len(loose)} of {counted(len(rows), 'run')} rest{'s' * (len(loose) == 1)} on a "
+            f"selection that ended with a larger gap than asked for (up to {largest:.2%}): "
+            "select.time_limit was too short to prove more",
         )
     fallen = [row for row in rows if row.get("qp_fallback")]
     if fallen:
         yield Finding(
             "warning",
-            f"in {len(fallen)} of {len(rows)} runs the open solver took over: "
+            f"in {len(fallen)} of {counted(len(rows), 'run')} the open solver took over: "
             f"{str(fallen[0]['qp_fallback']).splitlines()[0]}",
         )

@@ -10,7 +10,7 @@ from qpmstudy.columns import is_fraction
 from storage.analysis import ParetoResult
 from storage.explained import why_not
 from storage.study import Parameter
-from storage.summary import estimate, short_names
+from storage.summary import apart, estimate, short_names
 
 DIGITS = 6
 """Significant digits of a number in the page: more than anybody can tell apart there."""
@@ -35,9 +35,10 @@ def parameter_columns(result: ParetoResult) -> list[dict[str, Any]]:
     (study,) = result.studies
     parameters = study.spec.parameters
     labels = short_names([parameter.name for parameter in parameters])
+    taken = {"trial", "probability", *result.objectives, *result.table.metrics}
     return [
         {
-            "name": parameter.name,
+            "name": apart(parameter.name, taken),
             "label": label,
             "log": parameter.log,
             "levels": _levels(parameter),

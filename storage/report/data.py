@@ -113,8 +113,7 @@ def _hypervolume(result: ParetoResult) -> dict[str, Any]:
 
 def _first(result: ParetoResult, count: int) -> list[int]:
     """Return which configurations have a whole card: the front, then the likeliest to be on it."""
-    front, name = result.front, next(iter(result.objectives))
-    mean = np.nan_to_num(result.table.values[:, :, result.table.columns([name])[0]], nan=0.0)
-    sign = 1 if result.objectives[name] == "max" else -1
-    order = np.lexsort((-sign * mean.mean(1), -front.probability, ~front.on_front))
+    front = result.front
+    sign = 1 if next(iter(result.objectives.values())) == "max" else -1
+    order = np.lexsort((-sign * front.means[:, 0], -front.probability, ~front.on_front))  # NaN last
     return [int(index) for index in order[:count]]

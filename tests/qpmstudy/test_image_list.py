@@ -50,6 +50,12 @@ def test_a_folder_without_pictures_is_refused(folder: Path) -> None:
         list(named_images([str(folder / "a" / ".hidden")], []))
 
 
+def test_what_can_be_no_name_of_a_file_is_left_to_who_opens_it() -> None:
+    sentence = "no name at all, " * 400
+    assert list(named_images([sentence], [])) == [Path(sentence)]
+    assert is_single([sentence])
+
+
 def test_what_can_be_one_image_only(folder: Path) -> None:
     assert is_single(["x.png"])
     assert not is_single(["-"])

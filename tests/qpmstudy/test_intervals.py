@@ -72,6 +72,14 @@ def test_images_without_a_value_are_left_out_of_both() -> None:
     assert paired_difference(np.array([nan]), np.array([1.0])) is None
 
 
+def test_a_single_image_has_no_interval() -> None:
+    found = paired_difference(np.array([0.2]), np.array([0.7]))
+    assert found is not None
+    assert found.difference.value == pytest.approx(0.5)
+    assert math.isnan(found.difference.low)
+    assert math.isnan(found.difference.high)
+
+
 def test_mcnemars_exact_test() -> None:
     """10 against 2 of 12: two tails of a fair coin, 2 * (1 + 12 + 66) / 4096."""
     first = np.array([True] * 10 + [False] * 2 + [True] * 30)

@@ -12,10 +12,14 @@ from qpmstudy.pareto import Growth
 from qpmstudy.plots import (
     FrontPoint,
     Objective,
+    Series,
     certificate_figure,
+    dots_figure,
     front_figure,
     growth_figure,
+    heat_figure,
     importance_figure,
+    lines_figure,
 )
 from qpmstudy.selection import Progress
 
@@ -87,6 +91,20 @@ def test_growth_and_importance_are_drawn() -> None:
     shares = {"accuracy": {"a": 0.9, "b": 0.1}, "front": {"b": 0.5, "a": 0.5}}
     both, one = (importance_figure(s, "s", "n") for s in (shares, {"front": shares["front"]}))
     assert shade(both, (213, 94, 0)) > shade(one, (213, 94, 0)) == 0
+
+
+def test_names_of_others_are_no_formulas() -> None:
+    name = r"$\nothing$ and $^"
+    shares = {"accuracy": {name: 0.9, "b": 0.1}}
+    one = Series("accuracy", (1.0, 2.0), (0.1, 0.1), (math.nan, math.nan))
+    for picture in (
+        importance_figure(shares, "s", "n"),
+        dots_figure([one], [name, "b"], "s", "n"),
+        lines_figure([one], [1.0, 2.0], name, "s", "n"),
+        heat_figure([("accuracy", np.eye(2))], (name, name), ([name, 1], [name, 1]), "s", "n"),
+    ):
+        with Image.open(io.BytesIO(picture)) as image:
+            assert np.asarray(image.convert("L")).std() > 5
 
 
 def trace(*steps: tuple[float, float, float]) -> list[Progress]:

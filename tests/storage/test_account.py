@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from command import here
 from qpmstudy.config import PipelineConfig, flatten
 from qpmstudy.errors import DataError
 from qpmstudy.files import write_json
@@ -131,3 +132,16 @@ def test_an_excerpt_is_short(study: Any) -> None:
     assert len(log_excerpt(folder, 3)) == LOG_LINES
     folder.log.unlink()
     assert log_excerpt(folder, 3) == []
+
+
+def test_words_of_others_are_printed_as_they_are(study: Any) -> None:
+    odd = "cannot open [/tmp/a], [red]none[/red] :smile:"
+    folder = study.root.study("tiny")
+    write_json(folder.spec, study.spec.canonical() | {"description": odd})
+    (failed,) = (row for row in folder.results.rows() if row["status"] == "FAIL")
+    folder.results.commit(failed | {"error": odd}, schema(("test", "shift")))
+    for command in (["show", "tiny"], ["show", "tiny", 0], ["status", "tiny"], ["pareto", "tiny"],
+                    ["list"]):  # fmt: skip
+        found = here("study", *command, "--root", study.root.path)
+        assert found.code == 0, found.err
+        assert "".join(odd.split()) in "".join(found.out.split()), command

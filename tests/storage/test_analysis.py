@@ -78,6 +78,9 @@ def test_failed_stopped_and_missing_runs_never_count() -> None:
     nothing = [{**row, "status": "STOPPED"} for row in rows]
     with pytest.raises(DataError, match="No run of s is complete yet"):
         pareto_result([StudyResults(made.spec, nothing)])
+    failed = [{**row, "status": "FAIL", "error": "No disk.\ntrace"} for row in rows]
+    with pytest.raises(DataError, match=r"complete, and 9 failed, the first with: No disk\. See"):
+        pareto_result([StudyResults(made.spec, failed)])
 
 
 def test_what_is_asked_wrongly_is_refused() -> None:
@@ -154,6 +157,22 @@ def test_the_front_as_files(tmp_path: Path) -> None:
     assert table[2]["dominated_by"] == "trial 1"
     assert table[2]["why_not"].startswith("dominated by trial 1")
     assert float(lines[1]["finetune.l1_fm"]) == table[1]["finetune.l1_fm"] == 1
+
+
+def test_a_parameter_called_as_a_column_takes_nothing_away(tmp_path: Path) -> None:
+    space = {
+        "trial": {"paths": ["finetune.l1_fm"], "values": [5, 6]},
+        "accuracy": {"variants": {"low": {"dense.div": 0}, "high": {"dense.div": 1}}},
+    }
+    found = pareto_result([made_results(made_study(space=space), FIGURES)])
+    for path in write_front(found, tmp_path)[:2]:
+        lines = pq.read_table(path).to_pylist() if path.suffix == ".parquet" else list(
+            csv.DictReader(path.read_text().splitlines())
+        )  # fmt: skip
+        assert [int(line["trial"]) for line in lines] == [0, 1, 2, 3]
+        assert float(lines[0]["accuracy"]) == pytest.approx(0.85)
+        assert [float(line["space.trial"]) for line in lines] == [5, 5, 6, 6]
+        assert [line["space.accuracy"] for line in lines] == ["low", "high"] * 2
 
 
 def test_one_objective_and_nothing_whole_can_be_written(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ def test_a_model_finds_its_backbone_and_sees_what_it_was_trained_on(
         assert refused.exit_code == 1
         assert "but the weights here are" in refused.output
     with pytest.raises(DataError, match="but the weights here are"):
-        load_model(model, weights / FILE)
+        load_model(str(model), str(weights / FILE))
     assert "but the weights here are" in cli(*evaluate, "--data", data).output
     remade = cli("embed", "--dataset", "cub2011", "--backbone", NAME, "--data", data, "--root",
                  runs, "--force")  # fmt: skip

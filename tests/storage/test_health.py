@@ -90,6 +90,10 @@ def test_few_seeds_are_said() -> None:
     assert "on the front: 2 seeds say little, more would tell" in str(said(open_one, seeds=2))
     one = {t: {name: values[:1] for name, values in f.items()} for t, f in GOOD.items()}
     assert "a configuration with one seed has no spread" in str(said(one, seeds=1))
+    alone: dict[int, Figures] = {0: {"accuracy": [0.85], "plausibility": [0.1]}}
+    single = made_results(made_study("single", seeds=1), alone)
+    both = pareto_result([single, made_results(made_study("double"), open_one)])
+    assert "on the front: 1 seed says little, more would tell" in str(findings(both, PROBE))
 
 
 def test_failures_are_grouped_by_cause_and_come_first() -> None:
@@ -103,7 +107,7 @@ def test_failures_are_grouped_by_cause_and_come_first() -> None:
     found = findings(pareto_result([StudyResults(made.spec, rows)]), PROBE)
     assert found[0] == Finding("problem", "3 of 12 runs of s failed: boom (2x); no disk")
     assert Finding(
-        "note", "1 of 12 runs of s ended early, as stopped: they do not count as complete"
+        "note", "1 of 12 runs of s ended early, as stopped: it does not count as complete"
     ) in found  # fmt: skip
 
 
@@ -114,6 +118,15 @@ def test_a_bound_that_cannot_be_moved_or_one_of_two_is_no_edge() -> None:
     assert "bound of its range" not in str(
         said(best, space={"finetune.l1_fm": {"values": [1, 2]}, "dense.div": {"values": [0, 1]}})
     )
+
+
+def test_the_last_step_of_a_range_is_its_edge() -> None:
+    """0, 1, 2, 3: the end of the range, 3.5, is no step of it."""
+    steps = {"finetune.l1_fm": {"low": 0, "high": 3.5, "step": 1}}
+    best = changed(3, plausibility=[0.9] * 3)
+    words = "the best finetune.l1_fm for plausibility lies at the upper bound of its range (3)"
+    assert words in str(said(best, space=steps))
+    assert "bound of its range" not in str(said(space=steps))
 
 
 def test_no_front_says_why() -> None:

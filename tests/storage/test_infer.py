@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import shutil
 from decimal import Decimal
@@ -97,6 +98,20 @@ def test_a_table_is_read_by_other_programs(model: Path, folder: Path, tmp_path: 
         assert sum(parts) == pytest.approx(float(row["logit"]), abs=2e-4)
 
 
+def test_names_may_be_any_bytes(model: Path, folder: Path, tmp_path: Path) -> None:
+    """Latin-1 of another machine, as `find` lists it."""
+    odd = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    shutil.copy(folder / "0.png", os.fsdecode(odd))
+    arguments = ["infer", str(model), "-", "--explain", str(tmp_path / "out"), "--format"]
+    found = CliRunner().invoke(main, [*arguments, "json"], input=odd + b"\n")
+    assert found.exit_code == 0, found.stderr
+    assert os.fsencode(json.loads(found.stdout)["image"]) == odd
+    for form in ("text", "table"):
+        found = CliRunner().invoke(main, [*arguments, form], input=odd + b"\n")
+        assert found.exit_code == 0, found.stderr
+        assert r"/caf\udce9.png" in found.stdout
+
+
 def test_broken_images_are_named_at_the_end(model: Path, folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "pictures"
     shutil.copytree(folder, copy)
@@ -152,6 +167,7 @@ def test_a_contrast_is_said_and_drawn(model: Path, folder: Path, tmp_path: Path)
     every = load_model(model).class_names
     refused(here(*against, "no bird"), 2, f"is called 'no bird'; there are {', '.join(every)}.")
     refused(here(*against, "a"), 2, "classes have 'a' in their name")
+    refused(here(*against, best, "--format", "table"), 2, "A table has no room for --against")
 
 
 def test_what_cannot_be_predicted_at_all(model: Path, tmp_path: Path) -> None:

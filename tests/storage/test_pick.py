@@ -71,6 +71,25 @@ def test_a_pick_says_why_and_by_what_its_seed_is_chosen() -> None:
     assert best.why == "the smallest class_independence of the study"
 
 
+def test_a_trial_without_its_first_objective_goes_by_the_next() -> None:
+    """SID@5 is not defined for classes of three features."""
+    spec = parse_study(SPEC.canonical() | {"objectives": {"sid": "max", "accuracy": "max"}}, "x")
+    undefined = [row | {"sid": None} for row in CURVED]
+    (pick,) = picked(undefined, spec, ["2"])
+    assert (pick.trial, pick.metric, pick.direction) == (2, "accuracy", "max")
+    alone = parse_study(SPEC.canonical() | {"objectives": {"sid": "max"}}, "x")
+    (pick,) = picked(undefined, alone, ["2"])
+    assert (pick.metric, pick.direction) == ("accuracy", "max")
+
+
+def test_a_trial_that_ended_early_is_no_best() -> None:
+    rest: dict[str, Any] = dict.fromkeys(CURVED[0])
+    rest |= {"trial": 0, "seed": 2, "status": "STOPPED", "finetune.l1_fm": 0.0}
+    rest |= {"stopped_at": "evaluate_dense", "stopped_because": "behind"}
+    assert trials([*CURVED, rest], "best:accuracy") == [1]
+    assert trials([*CURVED, rest], "front") == [1, 2]
+
+
 def test_an_objective_keeps_its_direction() -> None:
     minimised = parse_study(
         SPEC.canonical() | {"objectives": {"accuracy": "min", "plausibility": "max"}}, "x"

@@ -1,6 +1,7 @@
 """A model is verified by what it says, byte by byte and through the command line."""
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,26 @@ def test_a_changed_byte_of_any_file_is_found(model_copy: Path, file: str) -> Non
         refused(here("verify", model_copy), 1, "is damaged", *words)
     path.unlink()
     refused(here("verify", model_copy), 1, file)
+
+
+@pytest.mark.parametrize("file", [*FILES, "SHA256SUMS"])
+def test_whatever_a_byte_becomes_it_is_found(model_copy: Path, file: str) -> None:
+    """Random bytes anywhere, ends of lines as any other byte, and one byte more or less."""
+    path, rng = model_copy / file, random.Random(0)
+    whole = path.read_bytes()
+    changes = [(rng.randrange(len(whole)), rng.randrange(1, 256)) for _ in range(40)]
+    if file == "SHA256SUMS":
+        ends = [position for position, byte in enumerate(whole) if byte == ord("\n")]
+        changes += [(position, change) for position in ends for change in range(1, 256)]
+    contents = [whole[:-1], whole + b"\n", whole + whole[:1]]
+    for position, change in changes:
+        contents.append(
+            whole[:position] + bytes([whole[position] ^ change]) + whole[position + 1 :]
+        )
+    for content in contents:
+        path.write_bytes(content)
+        with pytest.raises(DataError, match="is damaged"):
+            read_model(model_copy)
 
 
 def test_another_image_is_found_though_the_checksums_fit(model_copy: Path) -> None:

@@ -151,5 +151,11 @@ def test_a_region_is_cut_before_the_picture_is_turned(ugly_root: Path) -> None:
     assert np.abs(np.subtract(colours, (BLUE, RED, BLUE, RED))).max() <= 6
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b.png", "x/" * 3000])
+def test_what_can_be_no_name_of_a_file_is_an_error_of_ours(name: str) -> None:
+    with pytest.raises(DataError, match=r"cannot be decoded|does not exist"):
+        read_rgb(Path(name))
+
+
 def test_an_upright_picture_is_not_copied() -> None:
     assert upright_rgb(PLAIN) is PLAIN

@@ -82,6 +82,7 @@ def test_every_sign_stands_out_of_its_cell(model: InterpretableModel) -> None:
 def test_a_picture_of_any_size(model: InterpretableModel) -> None:
     weight = np.eye(150, 12, dtype=np.float32)
     many = Overview("many", weight, tuple(map(str, range(150))), tuple(range(12)))
-    for found in (overview(model), many):
+    named = replace(overview(model), class_names=(r"$\nothing$", "$^", "wren"))
+    for found in (overview(model), many, named):
         with Image.open(io.BytesIO(overview_png(found))) as image:
             assert np.asarray(image.convert("L")).std() > 5

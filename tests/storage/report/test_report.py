@@ -109,6 +109,17 @@ def test_a_page_of_a_thousand_configurations_is_bounded(made: Any, told: Any) ->
     assert len(report_page(data)) < 5_000_000
 
 
+def test_what_failed_has_the_last_cards(made: Any, told: Any) -> None:
+    """Though nothing is less than what it has of a metric of which less is better."""
+    whole = made(4, objectives={"accuracy": "min"})
+    rows = [
+        row | ({"status": "FAIL", "error": "no disk", "accuracy": None} if not row["trial"] else {})
+        for row in whole.studies[0].rows
+    ]
+    result = pareto_result([StudyResults(whole.studies[0].spec, rows)])
+    assert set(told(result, cards=3)["cards"]) == {"1", "2", "3"}
+
+
 def test_no_picture_fits_no_bytes(made: Any, told: Any) -> None:
     assert told(made(3), picture_bytes=0)["pictures"] == {}
     assert told(made(3))["pictures"]
