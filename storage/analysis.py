@@ -173,7 +173,8 @@ def _members(study: StudyResults) -> list[Member]:
 
 
 def _metrics(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in metric_names(row)))
+    alike = {tuple(row): row for row in rows}  # few: by which columns they have
+    return list(dict.fromkeys(name for row in alike.values() for name in metric_names(row)))
 
 
 def _check_measured(used: Sequence[str], known: Sequence[str], studies: Sequence[str]) -> None:
