@@ -15,18 +15,24 @@ from storage.summary import Configuration, short_names, summarise
 from storage.table import Table as PaperTable
 from storage.table import text
 
+SHOWN = 100
+"""Configurations in a table on the terminal, at most, unless the front has more."""
 # Shown beside the objectives, where the study has them.
 CONTEXT = ("sid", "test_accuracy", "test_plausibility")
 
 
-def front_table(
-    configurations: Sequence[Configuration], spec: StudySpec, dominated: bool = True
-) -> Table:
-    """Return configurations as a table, best in the first objective first; * marks the front."""
+def front_table(configurations: Sequence[Configuration], spec: StudySpec) -> Table:
+    """Return configurations as a table, best in the first objective first; * marks the front.
+
+    Of many the front is shown and the best of the others, `SHOWN` in all; the caption says so.
+    """
+    rows = _shown(configurations, spec)
+    left = len(configurations) - len(rows)
+    more = f"; {left} more: study pareto {spec.name} --all" * (left > 0)
     table = figures_table(
         f"{spec.name}: percent on the {spec.objective_split} split, mean ± standard error over "
         f"{spec.seeds} seeds",
-        caption(spec),
+        caption(spec) + more,
     )
     for name in ("", "trial"):
         table.add_column(name, no_wrap=True)
@@ -40,6 +46,18 @@ def front_table(
     ]
     for name in (*spec.objectives, *shown):
         table.add_column(name.replace("_", "\n"), justify="right")
+    for configuration in rows:
+        values = map(plain, configuration.searched.values())
+        estimates = (
+            str(configuration.estimates[name]) if name in configuration.estimates else "-"
+            for name in (*spec.objectives, *shown)
+        )
+        table.add_row(_mark(configuration), str(configuration.trial), *values, *estimates)
+    return table
+
+
+def _shown(configurations: Sequence[Configuration], spec: StudySpec) -> list[Configuration]:
+    """Return the rows of the table in their order."""
     first, way = next(iter(spec.objectives.items()))
     sign = -1 if way == "max" else 1
 
@@ -47,15 +65,10 @@ def front_table(
         mean = configuration.estimates[first].mean
         return (math.isnan(mean), sign * mean)
 
-    for configuration in sorted(configurations, key=order):
-        if dominated or configuration.on_front:
-            values = map(plain, configuration.searched.values())
-            estimates = (
-                str(configuration.estimates[name]) if name in configuration.estimates else "-"
-                for name in (*spec.objectives, *shown)
-            )
-            table.add_row(_mark(configuration), str(configuration.trial), *values, *estimates)
-    return table
+    ordered = sorted(configurations, key=order)
+    others = [c.trial for c in ordered if not c.on_front]
+    kept = {*others[: max(0, SHOWN - len(ordered) + len(others))]}
+    return [c for c in ordered if c.on_front or c.trial in kept]
 
 
 def _mark(configuration: Configuration) -> str:
