@@ -13,6 +13,7 @@ from cluster.session import joins_cluster
 from cluster.study_context import StoreFacts, StudyContext
 from cluster.study_events import write_study_events
 from cluster.study_machine import ATTEMPTS
+from cluster.tables import CONTEXT
 from cluster.tokens import check_tokens, local_tokens
 from cluster.trial_ledger import TrialLedger
 from cluster.tune_run import run_with_tune
@@ -100,7 +101,7 @@ def launch(
                 f"trial {trial} is unfinished: its coordinator died {ATTEMPTS} times, see "
                 f"{folder.log}; launch again to go on with it"
             )
-        configurations = summarise(driver.rows(), spec)
+        configurations = summarise(driver.rows(), spec, CONTEXT)
     unfinished = len(plan.machine.abandoned)
     return Outcome(configurations, unfinished, time.perf_counter() - start)
 

@@ -5,15 +5,13 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from cluster.printing import figures_table, plain, plain_table
+from cluster.printing import figures_table, plain
 from cluster.replication import study_over
 from storage.account import state_of
 from storage.layout import StorageRoot, StudyFolder
 from storage.spec_file import stored_spec
 from storage.study import StudySpec
 from storage.summary import Configuration, short_names, summarise
-from storage.table import Table as PaperTable
-from storage.table import text
 
 SHOWN = 100
 """Configurations in a table on the terminal, at most, unless the front has more."""
@@ -92,30 +90,10 @@ def cautions(spec: StudySpec) -> list[str]:
     return notes
 
 
-def paper_tables(made: PaperTable) -> list[Table]:
-    """Return a table of the paper, one a dataset: configurations down, metrics across."""
-    datasets = list(dict.fromkeys(column.dataset for column in made.columns))
-    tables = []
-    for dataset in datasets:
-        title = made.title if len(datasets) == 1 else f"{made.title} ({dataset})"
-        table = plain_table(title)
-        for name in short_names(list(made.parameters)):
-            table.add_column(name)
-        mine = [index for index, column in enumerate(made.columns) if column.dataset == dataset]
-        for index in mine:
-            words = made.columns[index].metric.removeprefix("test_").replace("_", "\n")
-            table.add_column(words, justify="right")
-        for labels, cells in zip(made.rows, made.cells, strict=True):
-            texts = [text(cells[index], made.columns[index]) for index in mine]
-            table.add_row(*map(str, labels), *texts)
-        tables.append(table)
-    return tables
-
-
 def status_lines(folder: StudyFolder, spec: StudySpec) -> tuple[list[str], list[Configuration]]:
     """Return progress and failures of a study in words, and its configurations so far."""
     rows = folder.results.rows()
-    configurations = summarise(rows, spec)
+    configurations = summarise(rows, spec, CONTEXT)
     runs = sum(c.complete + c.failed + c.stopped for c in configurations)
     total = spec.configurations * spec.seeds.min
     state = state_of(folder, study_over(spec, rows))

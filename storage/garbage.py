@@ -117,7 +117,7 @@ def needed_keys(root: StorageRoot, pending: Pending, keep: Keep = "needed") -> s
         if len(rows) < spec.configurations * spec.seeds.max:
             keys |= _keys_of(rows) | _future_keys(root, spec, pending(folder, spec))
             continue
-        front = {c.trial for c in summarise(rows, spec) if c.on_front}
+        front = {c.trial for c in summarise(rows, spec, metrics=()) if c.on_front}
         chosen = [row for row in rows if row["trial"] in front] if keep == "front" else []
         keys |= _keys_of(chosen or rows)
     return keys

@@ -196,7 +196,8 @@ class ResultTable:
         seen = seen_rows(kept)
         found: list[tuple[str, dict[str, Any]]] = []
         damaged: dict[Path, DataError] = {}
-        for path in sorted(self.directory.glob("trial-*-seed-*.parquet")):
+        paths = self.directory.glob("trial-*-seed-*.parquet")
+        for path in sorted(paths, key=lambda path: path.name):
             try:
                 found.append(_read(path, seen))
             except DataError as error:

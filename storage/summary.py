@@ -1,7 +1,7 @@
 """From rows to configurations: means over seeds, their uncertainty, and the Pareto front."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,13 +59,20 @@ def estimate(values: Sequence[float | None]) -> Estimate:
     return Estimate(mean, deviation / math.sqrt(count * (count - 1)))
 
 
-def summarise(rows: Sequence[Row], spec: StudySpec) -> list[Configuration]:
+def summarise(
+    rows: Sequence[Row], spec: StudySpec, metrics: Collection[str] | None = None
+) -> list[Configuration]:
     """Return every configuration with a row, by trial number.
 
     A configuration can be on the front once its seeds, the first ones at least, are complete.
+
+    Args:
+        rows: of the study.
+        spec: the study.
+        metrics: those that are wanted besides the objectives; None: all there are.
     """
-    metrics = [name for name in _metric_names(rows) if name not in spec.objectives]
-    names = (*spec.objectives, *metrics)
+    others = [name for name in _metric_names(rows) if metrics is None or name in metrics]
+    names = tuple(dict.fromkeys((*spec.objectives, *others)))
     found = []
     for trial, mine in sorted(by_trial(rows).items()):
         good = [row for row in mine if row["status"] == "COMPLETE"]
