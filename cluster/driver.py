@@ -80,7 +80,7 @@ class StudyDriver:
         self._chosen = {trial.number: trial.chosen for trial in self.plan.trials}
         self.jobs = self.spec.configurations - self.plan.complete
         self._stored = StoredSource(self.context.storage.artifacts)
-        self.front = RunningFront(self.spec, summarise(self.plan.rows, self.spec))
+        self.front = RunningFront(self.spec, summarise(self.plan.rows, self.spec, metrics=()))
         for row in self.plan.rows:
             self._rows.setdefault(row["trial"], []).append(row)
             self._pass_rungs(row)
@@ -211,7 +211,7 @@ class StudyDriver:
 
     def _show(self, trial: int, rows: Sequence[Row], more: bool = False) -> None:
         self.ended += not more
-        (this,) = summarise(rows, self.spec)
+        (this,) = summarise(rows, self.spec, metrics=())
         line = trial_line(self.front.enter(this), self.spec)
         count = f"{len(rows)} seeds" if more else f"{self.ended}/{self.jobs}"
         self.reporter.line(f"[{count}] {line}{self.left()}")

@@ -13,6 +13,7 @@ from cluster.session import joins_cluster
 from cluster.study_context import StoreFacts, StudyContext
 from cluster.study_events import write_study_events
 from cluster.study_machine import ATTEMPTS
+from cluster.tables import CONTEXT
 from cluster.tokens import check_tokens, local_tokens
 from cluster.trial_ledger import TrialLedger
 from cluster.tune_run import run_with_tune
@@ -94,7 +95,7 @@ def launch(
         elif not driver.ended and not plan.machine.stopped_early:
             reporter.line("nothing is left to do: no stage was run")
         _tell_what_is_left(driver)
-        configurations = summarise(driver.rows(), spec)
+        configurations = summarise(driver.rows(), spec, CONTEXT)
     unfinished = len(plan.machine.abandoned)
     return Outcome(configurations, unfinished, time.perf_counter() - start)
 

@@ -5,26 +5,32 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from cluster.printing import figures_table, plain, plain_table
+from cluster.printing import figures_table, plain
 from cluster.replication import study_over
 from storage.account import state_of
 from storage.layout import StorageRoot, StudyFolder
 from storage.spec_file import stored_spec
 from storage.study import StudySpec
 from storage.summary import Configuration, short_names, summarise
-from storage.table import Table as PaperTable
-from storage.table import text
 
+SHOWN = 100
+"""Configurations in a table on the terminal, at most, unless the front has more."""
 # Shown beside the objectives, where the study has them.
 CONTEXT = ("sid", "test_accuracy", "test_plausibility")
 
 
 def front_table(configurations: Sequence[Configuration], spec: StudySpec) -> Table:
-    """Return configurations as a table, best in the first objective first; * marks the front."""
+    """Return configurations as a table, best in the first objective first; * marks the front.
+
+    Of many the front is shown and the best of the others, `SHOWN` in all; the caption says so.
+    """
+    rows = _shown(configurations, spec)
+    left = len(configurations) - len(rows)
+    more = f"; {left} more: study pareto {spec.name} --all" * (left > 0)
     table = figures_table(
         f"{spec.name}: percent on the {spec.objective_split} split, mean ± standard error over "
         f"{spec.seeds} seeds",
-        "; ".join(["* Pareto front", *cautions(spec)]),
+        "; ".join(["* Pareto front", *cautions(spec)]) + more,
     )
     for name in ("", "trial"):
         table.add_column(name, no_wrap=True)
@@ -38,14 +44,7 @@ def front_table(configurations: Sequence[Configuration], spec: StudySpec) -> Tab
     ]
     for name in (*spec.objectives, *beside):
         table.add_column(name.replace("_", "\n"), justify="right")
-    first, way = next(iter(spec.objectives.items()))
-    sign = -1 if way == "max" else 1
-
-    def order(configuration: Configuration) -> tuple[bool, float]:
-        mean = configuration.estimates[first].mean
-        return (math.isnan(mean), sign * mean)
-
-    for configuration in sorted(configurations, key=order):
+    for configuration in rows:
         values = map(plain, configuration.searched.values())
         known = configuration.estimates
         figures = (
@@ -54,6 +53,21 @@ def front_table(configurations: Sequence[Configuration], spec: StudySpec) -> Tab
         )
         table.add_row(_mark(configuration), str(configuration.trial), *values, *figures)
     return table
+
+
+def _shown(configurations: Sequence[Configuration], spec: StudySpec) -> list[Configuration]:
+    """Return the rows of the table in their order."""
+    first, way = next(iter(spec.objectives.items()))
+    sign = -1 if way == "max" else 1
+
+    def order(configuration: Configuration) -> tuple[bool, float]:
+        mean = configuration.estimates[first].mean
+        return (math.isnan(mean), sign * mean)
+
+    ordered = sorted(configurations, key=order)
+    others = [c.trial for c in ordered if not c.on_front]
+    kept = {*others[: max(0, SHOWN - len(ordered) + len(others))]}
+    return [c for c in ordered if c.on_front or c.trial in kept]
 
 
 def _mark(configuration: Configuration) -> str:
@@ -70,26 +84,6 @@ def cautions(spec: StudySpec) -> list[str]:
     if any(dataset.startswith("birds") for dataset, _ in spec.stores()):
         notes.append("synthetic birds, patch descriptor: not comparable with CUB and DINOv2")
     return notes
-
-
-def paper_tables(made: PaperTable) -> list[Table]:
-    """Return a table of the paper, one a dataset: configurations down, metrics across."""
-    datasets = list(dict.fromkeys(column.dataset for column in made.columns))
-    tables = []
-    for dataset in datasets:
-        title = made.title if len(datasets) == 1 else f"{made.title} ({dataset})"
-        table = plain_table(title)
-        for name in short_names(list(made.parameters)):
-            table.add_column(name)
-        mine = [index for index, column in enumerate(made.columns) if column.dataset == dataset]
-        for index in mine:
-            words = made.columns[index].metric.removeprefix("test_").replace("_", "\n")
-            table.add_column(words, justify="right")
-        for labels, cells in zip(made.rows, made.cells, strict=True):
-            texts = [text(cells[index], made.columns[index]) for index in mine]
-            table.add_row(*map(str, labels), *texts)
-        tables.append(table)
-    return tables
 
 
 def status_lines(folder: StudyFolder, spec: StudySpec) -> tuple[list[str], list[Configuration]]:
@@ -128,7 +122,7 @@ def studies_table(root: StorageRoot) -> Table:
 def _standing(folder: StudyFolder, spec: StudySpec) -> tuple[str, list[Configuration]]:
     """Return in what state a study is, and its configurations so far."""
     rows = folder.results.rows()
-    return state_of(folder, study_over(spec, rows)), summarise(rows, spec)
+    return state_of(folder, study_over(spec, rows)), summarise(rows, spec, CONTEXT)
 
 
 def _runs(configurations: Sequence[Configuration]) -> int:

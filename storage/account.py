@@ -51,7 +51,7 @@ def account_of(
     folder: StudyFolder, spec: StudySpec, rows: Sequence[Row], over: bool
 ) -> dict[str, Any]:
     """Return the same of a study whose rows are at hand."""
-    configurations = summarise(rows, spec)
+    configurations = summarise(rows, spec, metrics=())
     runs, total = len(rows), spec.configurations * spec.seeds.max
     return {
         "study": spec.name,
@@ -99,7 +99,9 @@ def trial_account(root: StorageRoot, name: str, trial: int) -> dict[str, Any]:
     return {
         "study": name,
         "trial": trial,
-        "on_front": any(c.on_front for c in summarise(everything, spec) if c.trial == trial),
+        "on_front": any(
+            c.on_front for c in summarise(everything, spec, metrics=()) if c.trial == trial
+        ),
         "split": spec.objective_split,
         "searched": searched_values(rows[0], spec),
         "configuration": {path: rows[0][path] for path in usual},

@@ -184,7 +184,8 @@ def _nothing_complete(studies: Sequence[StudyResults]) -> str:
 
 
 def _metrics(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in metric_names(row)))
+    alike = {tuple(row): row for row in rows}  # few: by which columns they have
+    return list(dict.fromkeys(name for row in alike.values() for name in metric_names(row)))
 
 
 def _check_measured(used: Sequence[str], known: Sequence[str], studies: Sequence[str]) -> None:

@@ -113,7 +113,7 @@ def forecast(spec: StudySpec, root: StorageRoot) -> Forecast:
     """
     folder = root.study(spec.name)
     extends = folder.spec.exists() and check_changes(read_json(folder.spec), spec, extend=True)
-    rows = folder.results.rows()
+    rows = folder.results.rows(remember=False)
     found = {names: _open(root, *names) for names in spec.stores()}
     check_masks(spec, [store for store in found.values() if isinstance(store, EmbeddingStore)])
     history, artifacts = read_history(root), root.artifacts

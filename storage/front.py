@@ -42,7 +42,7 @@ def write_front(
         folder: where to write.
         shares: importance, by study.
     """
-    table = front_rows(result)
+    table = _table(front_rows(result))
     written = [_csv(table, folder / "pareto.csv"), _parquet(table, folder / "pareto.parquet")]
     title = " and ".join(study.spec.name for study in result.studies)
     pictures: dict[str, bytes] = {}
@@ -161,15 +161,15 @@ def _table(rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
-def _csv(rows: list[dict[str, Any]], path: Path) -> Path:
+def _csv(table: pa.Table, path: Path) -> Path:
     sink = pa.BufferOutputStream()
-    pa_csv.write_csv(_table(rows), sink, pa_csv.WriteOptions(quoting_style="needed"))
+    pa_csv.write_csv(table, sink, pa_csv.WriteOptions(quoting_style="needed"))
     write_bytes(path, sink.getvalue().to_pybytes())
     return path
 
 
-def _parquet(rows: list[dict[str, Any]], path: Path) -> Path:
+def _parquet(table: pa.Table, path: Path) -> Path:
     sink = pa.BufferOutputStream()
-    pq.write_table(_table(rows), sink)
+    pq.write_table(table, sink)
     write_bytes(path, sink.getvalue().to_pybytes())
     return path

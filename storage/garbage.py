@@ -8,7 +8,7 @@ of the file system alone.
 
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -117,10 +117,13 @@ def needed_keys(root: StorageRoot, pending: Pending, keep: Keep = "needed") -> s
         if len(rows) < spec.configurations * spec.seeds.max:
             keys |= _keys_of(rows) | _future_keys(root, spec, pending(folder, spec))
             continue
-        front = {c.trial for c in summarise(rows, spec) if c.on_front}
-        chosen = [row for row in rows if row["trial"] in front] if keep == "front" else []
-        keys |= _keys_of(chosen or rows)
+        keys |= _keys_of(_of_front(rows, spec) or rows) if keep == "front" else _keys_of(rows)
     return keys
+
+
+def _of_front(rows: Sequence[Row], spec: StudySpec) -> list[Row]:
+    front = {c.trial for c in summarise(rows, spec, metrics=()) if c.on_front}
+    return [row for row in rows if row["trial"] in front]
 
 
 def _folders(root: StorageRoot) -> list[StudyFolder]:
@@ -189,5 +192,11 @@ def _changed(path: Path) -> float:
 
 
 def _size(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.lstat().st_size for file in files if not file.is_dir())
+    """Return the bytes of a file, or of all files below a folder."""
+    if not path.is_dir():
+        return path.lstat().st_size
+    return sum(
+        Path(folder, name).lstat().st_size
+        for folder, _, names in os.walk(path)  # half the time of rglob, which lists twice
+        for name in names
+    )

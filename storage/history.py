@@ -1,5 +1,6 @@
 """What stages took before, wherever under a root they were computed: the basis of an estimate."""
 
+import functools
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -80,7 +81,7 @@ def read_history(root: StorageRoot) -> History:
     """
     past: dict[str, dict[str, _Past]] = {}
     for folder in root.studies():
-        for row in folder.results.rows():
+        for row in folder.results.rows(remember=False):
             for stage in STAGES:
                 key, seconds = row[f"key.{stage}"], row[f"seconds.{stage}"]
                 if key and seconds is not None:
@@ -91,8 +92,14 @@ def read_history(root: StorageRoot) -> History:
 
 
 def _values(stage: str, flat: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(flat[path] for path in _paths(stage))
+
+
+@functools.cache
+def _paths(stage: str) -> tuple[str, ...]:
+    """Return the configuration values that decide a stage's time on the same embeddings."""
     wanted = sections(stage) - {"embeddings"}  # which the fingerprint stands for
-    return tuple(flat[path] for path in flatten(PipelineConfig()) if path.split(".")[0] in wanted)
+    return tuple(path for path in flatten(PipelineConfig()) if path.split(".")[0] in wanted)
 
 
 def _epochs(stage: str, flat: Mapping[str, Any]) -> float:

@@ -6,7 +6,8 @@ runs/
     _artifacts/                      stage results, shared by all studies
     _overlays/                       pictures of evaluations, drawn once
     _pareto/                         fronts of several studies together
-    <study>/                         study.json, ledger, results, tensorboard, plots
+    <study>/                         study.json, ledger, results, tensorboard, plots; of a study
+                                     with many rows rows.cache, which may be deleted
 """
 
 import re

@@ -24,12 +24,16 @@ from qpmstudy.errors import DataError
 from qpmstudy.files import write_bytes
 from qpmstudy.stage_graph import STAGES
 from storage.provenance import COLUMNS
+from storage.seen_rows import content_key, keep_rows, seen_rows
 
 logger = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
 
 _CHECKSUM = b"row_sha256"
+
+MANY = 200
+"""Files that are parsed within a second: what more hold is kept for the next reader."""
 
 RUN_COLUMNS: dict[str, tuple[type, str]] = {
     "study": (str, "name of the study"),
@@ -153,14 +157,19 @@ class ResultTable:
         write_bytes(self.path(row["trial"], row["seed"]), sink.getvalue().to_pybytes())
         return whole
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self, remember: bool = True) -> list[dict[str, Any]]:
         """Return all rows, ordered by trial and seed.
+
+        Unless `remember` is False, rows of many new files are kept for the next reader, beside the
+        folder.
 
         Raises:
             DataError: a file is damaged; it is named, and deleting it lets the study redo it.
         """
-        found = [self._read(path) for path in self._paths()]
-        return sorted(found, key=lambda row: (row["trial"], row["seed"]))
+        found, damaged = self._read_all(remember)
+        for error in damaged.values():
+            raise error
+        return found
 
     def of_seeds(self, trial: int, seeds: Iterable[int]) -> list[dict[str, Any]]:
         """Return the rows of a trial's seeds that there are, whatever the number of others.
@@ -169,7 +178,7 @@ class ResultTable:
             DataError: a file is damaged.
         """
         paths = (self.path(trial, seed) for seed in seeds)
-        return [self._read(path) for path in paths if path.exists()]
+        return [_with_all_columns(_read(path, {})[1]) for path in paths if path.exists()]
 
     def intact_rows(self) -> list[dict[str, Any]]:
         """Return all rows that are intact, ordered by trial and seed.
@@ -179,34 +188,56 @@ class ResultTable:
         Raises:
             DataError: a file cannot be read, which says nothing of its row.
         """
-        found = []
-        for path in self._paths():
+        found, damaged = self._read_all(remember=True)
+        for path, error in damaged.items():
+            logger.warning("%s It is removed now.", error)
+            path.unlink()
+        return found
+
+    def _read_all(self, remember: bool) -> tuple[list[dict[str, Any]], dict[Path, _DamagedError]]:
+        """Return all rows, ordered by trial and seed, and what is wrong with damaged files."""
+        kept = self.directory.with_name("rows.cache")
+        seen = seen_rows(kept)
+        found: list[tuple[str, dict[str, Any]]] = []
+        damaged: dict[Path, _DamagedError] = {}
+        paths = self.directory.glob("trial-*-seed-*.parquet")
+        for path in sorted(paths, key=lambda path: path.name):
             try:
-                found.append(self._read(path))
+                found.append(_read(path, seen))
             except _DamagedError as error:
-                logger.warning("%s It is removed now.", error)
-                path.unlink()
-        return sorted(found, key=lambda row: (row["trial"], row["seed"]))
+                damaged[path] = error
+        if remember and sum(key not in seen for key, _ in found) >= MANY:
+            keep_rows(kept, dict(found))
+        rows = [_with_all_columns(row) for _, row in found]
+        return sorted(rows, key=lambda row: (row["trial"], row["seed"])), damaged
 
-    def _paths(self) -> list[Path]:
-        return sorted(self.directory.glob("trial-*-seed-*.parquet"))
 
-    def _read(self, path: Path) -> dict[str, Any]:
-        """Return a row; columns that it lacks, being of another version, are null."""
-        try:
-            table = pq.ParquetFile(path).read()  # read_table takes three times as long
-            rows: list[dict[str, Any]] = table.to_pylist()
-        except (pa.ArrowException, OSError, ValueError) as error:
-            if isinstance(error, OSError) and error.errno:  # else it is about the content
-                raise DataError(
-                    f"{path} cannot be read: {os.strerror(error.errno)}. See to that, and run "
-                    "the same command again."
-                ) from error
-            raise _damaged(path, str(error)) from error
-        recorded = (table.schema.metadata or {}).get(_CHECKSUM)
-        if len(rows) != 1 or recorded != _checksum(rows[0]):
-            raise _damaged(path, "its row is not the one that was written")
-        return rows[0] | dict.fromkeys(n for n in _schema(()).names if n not in rows[0])
+def _read(path: Path, seen: Mapping[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+    """Return the key of a file's content and its row, which is not parsed if it was seen."""
+    try:
+        content = path.read_bytes()
+        key = content_key(content)
+        if key in seen:
+            return key, seen[key]
+        # neither by path nor by threads: both take longer for so small a file
+        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+        rows: list[dict[str, Any]] = table.to_pylist()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno:  # else it is about the content
+            raise DataError(
+                f"{path} cannot be read: {os.strerror(error.errno)}. See to that, and run the "
+                "same command again."
+            ) from error
+        raise _damaged(path, str(error)) from error
+    recorded = (table.schema.metadata or {}).get(_CHECKSUM)
+    if len(rows) != 1 or recorded != _checksum(rows[0]):
+        raise _damaged(path, "its row is not the one that was written")
+    return key, rows[0]
+
+
+def _with_all_columns(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row; columns that it lacks, being of another version, are null."""
+    return dict.fromkeys(_schema(()).names) | row
 
 
 def _checksum(row: Row) -> bytes:

@@ -121,7 +121,7 @@ def table(name: str, root: Path) -> None:
     value where the paper prints one. Writes table.md, table.csv and table.png into the study's
     folder.
     """
-    from cluster.tables import paper_tables
+    from cluster.paper_tables import paper_tables
     from storage.spec_file import stored_spec
     from storage.table import legend, make_table, write_table
 

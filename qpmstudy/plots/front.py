@@ -108,29 +108,25 @@ def _panel(
     pair: tuple[int, int],
 ) -> None:
     x, y = pair
-    for point in sorted(points, key=lambda point: (point.on_front, point.probability)):
+    known = [p for p in points if not math.isnan(p.values[x]) and not math.isnan(p.values[y])]
+    for shade in (OTHER, ORANGE, BLUE):  # the best above the others
+        for feasible in (True, False):
+            mine = [p for p in known if _shade(p) == shade and p.feasible == feasible]
+            _marks(axes, mine, pair, shade, "o" if feasible else "x")
+    for point in known:
         at = point.values[x], point.values[y]
-        if any(map(math.isnan, at)):
-            continue
-        shade = _shade(point)
-        likely = point.on_front or point.probability >= LIKELY
-        axes.errorbar(
-            *at,
-            xerr=_bar(point.errors[x]),
-            yerr=_bar(point.errors[y]),
-            fmt="o" if point.feasible else "x",
-            color=shade,
-            elinewidth=1 if likely else 0.5,
-            markersize=6 if likely else 4,
-            alpha=1 if likely else 0.6,
-        )
         if point.knee:
             axes.plot(*at, "o", ms=14, mfc="none", mec=BLUE, mew=1.5)
-        if likely:
+        if _shade(point) != OTHER:
             label = point.label if point.on_front else f"{point.label} ({point.probability:.0%})"
             beside = (6, 6) if point.on_front else (6, -12)  # what is near the front lies below it
             axes.annotate(
-                label, at, xytext=beside, textcoords="offset points", fontsize=8, color=shade
+                label,
+                at,
+                xytext=beside,
+                textcoords="offset points",
+                fontsize=8,
+                color=_shade(point),
             )
     for bound in objectives[x].bounds:
         axes.axvline(bound, color=OTHER, lw=1, ls=":")
@@ -140,6 +136,26 @@ def _panel(
     axes.set_ylabel(objectives[y].name)
     axes.grid(alpha=0.25)
     axes.margins(0.1)
+
+
+def _marks(
+    axes: Axes, points: Sequence[FrontPoint], pair: tuple[int, int], shade: str, mark: str
+) -> None:
+    """Draw points that look alike: by one call for all, as a study may have thousands."""
+    likely = shade != OTHER
+    across, up = ([point.values[axis] for point in points] for axis in pair)
+    wide, high = ([_bar(point.errors[axis]) for point in points] for axis in pair)
+    axes.errorbar(
+        across,
+        up,
+        xerr=wide,
+        yerr=high,
+        fmt=mark,
+        color=shade,
+        elinewidth=1 if likely else 0.5,
+        markersize=6 if likely else 4,
+        alpha=1 if likely else 0.6,
+    )
 
 
 def _bar(error: float) -> float:

@@ -11,6 +11,10 @@ from matplotlib.figure import Figure
 
 from qpmstudy.plots.style import CYCLE, OTHER, plain, png
 
+LABELS = 60
+"""Configurations that have their name beside them, at most; of more than that every second, every
+third and so on has."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -61,7 +65,8 @@ def dots_figure(series: Sequence[Series], labels: Sequence[str], title: str, not
     for colour, axes, one in zip(_colours(series), panels, series, strict=True):
         axes.errorbar(one.values, at, xerr=np.nan_to_num(one.deviations), fmt="o", color=colour)
         axes.plot(one.published, at, "x", color="black")
-        axes.set_yticks(at, [plain(label) for label in labels])
+        every = 1 + len(labels) // (LABELS + 1)
+        axes.set_yticks(at[::every], [plain(label) for label in labels[::every]])
         axes.set_ylim(len(labels) - 0.5, -0.5)
         axes.set_xlabel(one.name)
         axes.grid(alpha=0.25)

@@ -101,6 +101,19 @@ def test_the_table_fits_80_columns_and_marks_the_front() -> None:
     assert [row.split()[0] for row in rows] == ["*", "*", "2"]  # best accuracy first
 
 
+def test_of_many_the_table_has_the_front_and_the_best_of_the_others() -> None:
+    screen = Console(file=io.StringIO(), width=100)
+    worse = [configuration(number, 0.9 - number / 1000, 0.1, False) for number in range(2, 300)]
+    last = configuration(300, 0.1, 0.9, True)
+    screen.print(front_table([*worse, last], SPEC))
+    assert isinstance(screen.file, io.StringIO)
+    text = screen.file.getvalue()
+    rows = [line for line in text.splitlines() if "±" in line and "mean" not in line]
+    numbers = [row.strip(" *").split()[0] for row in rows]
+    assert numbers == [*map(str, range(2, 101)), "300"]
+    assert f"199 more: study pareto {SPEC.name} --all" in " ".join(text.split())
+
+
 def test_nothing_moves_where_there_is_no_terminal() -> None:
     screen = Console(file=io.StringIO(), width=80)
     reporter = Reporter(screen)

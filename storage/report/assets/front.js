@@ -9,8 +9,10 @@ function frontPlot() {
   let width = 0;
   let focused = null;
 
+  const note = el("span");
   const draw = () => {
     if (!width) return;
+    note.textContent = leftOut();
     const had = box.contains(document.activeElement);
     const scene = frontScene(width, chosen[0], chosen[1], focused);
     box.replaceChildren(scene);
@@ -35,7 +37,7 @@ function frontPlot() {
       choice("Across", options, chosen[0].name, pick(0)),
       choice("Up", options, chosen[1].name, pick(1))),
     box,
-    el("p", { class: "note" },
+    el("p", { class: "note" }, note,
       "Bars: standard error over seeds. Filled points are on the front, the fuller the surer; ",
       "the diamond is the knee. Arrow keys move between points, Enter opens a trial's card."),
   );
@@ -50,15 +52,15 @@ function frontScene(width, across, up, focused) {
   const scaled = (metric) => (value) => value * (metric.percent ? 100 : 1);
   const kept = shownCount() ? indices.filter((i) => state.shown[i]) : indices;
   const most = (metric) => ceiling(metric.percent, metric.mean.map((mean) => (mean === null ? null : 100 * mean)));
-  const ends = (metric) => kept.flatMap((i) => {
+  const reached = (metric, end) => extent(kept.flatMap((i) => {
     const [mean, reach] = [metric.mean[i], metric.error[i] ?? 0];
-    return mean === null ? [] : [scaled(metric)(mean - reach), Math.min(scaled(metric)(mean + reach), most(metric))];
-  });
-  const y = linear(extent(ends(up), 0.05, most(up)), plotHeight(height), ROOM.up);
+    return mean === null ? [] : [scaled(metric)(mean - reach), Math.min(scaled(metric)(mean + reach), end)];
+  }), 0.05, end);
+  const y = linear(reached(up, most(up)), plotHeight(height), ROOM.up);
   const area = plotArea(width, height, y.ticks);
-  const x = linear(extent(ends(across), 0.05, most(across)), area.x);
+  const x = linear(reached(across, most(across)), area.x);
   const place = (i) => [x.at(scaled(across)(across.mean[i])), y.at(scaled(up)(up.mean[i]))];
-  const measured = indices.filter((i) => across.mean[i] !== null && up.mean[i] !== null);
+  const measured = drawnOnes().filter((i) => across.mean[i] !== null && up.mean[i] !== null);
   const drawn = measured.filter((i) => state.shown[i] || inside(place(i), area));
   const order = (i) => (i === state.selected ? 2 : known.front[i] ? 1 : 0);
   const open = drawn.filter((i) => state.shown[i]);

@@ -11,12 +11,17 @@ function parallelPlot() {
   ];
   const box = el("div", { class: "plot" });
   let width = 0;
-  const draw = () => width && box.replaceChildren(parallelScene(shown, width));
+  const note = el("span");
+  const draw = () => {
+    if (!width) return;
+    note.textContent = leftOut();
+    box.replaceChildren(parallelScene(shown, width));
+  };
   on("select", draw);
   on("filter", draw);
   byId("parallel").append(
     box,
-    el("p", { class: "note" },
+    el("p", { class: "note" }, note,
       "Click a line for its card; drag along an axis to keep a range, click the axis to let go. ",
       "The same ranges can be written above the columns of the table."),
   );
@@ -39,7 +44,7 @@ function parallelScene(shown, width) {
     "aria-label": `Parallel coordinates of ${shown.map((c) => c.label).join(", ")}`,
   });
   const order = (i) => (i === state.selected ? 3 : known.front[i] ? 2 : state.shown[i] ? 1 : 0);
-  for (const i of [...indices].sort((a, b) => order(a) - order(b))) {
+  for (const i of [...drawnOnes()].sort((a, b) => order(a) - order(b))) {
     const points = shown.map((column, at) => {
       const value = column.number(i);
       return value === null ? null : spot(at, scales[at].at(value));

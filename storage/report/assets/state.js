@@ -33,6 +33,9 @@ const columns = [
 ];
 const columnOf = Object.fromEntries(columns.map((column) => [column.key, column]));
 
+const MOST_DRAWN = 800; // configurations in a plot
+const LIKELY = 0.05; // probability of being on the front from which on one is near it
+
 const state = { selected: null, onlyFront: false, filters: {}, shown: indices.map(() => true) };
 const listeners = { select: [], filter: [] };
 
@@ -63,6 +66,27 @@ function filter() {
       tests.every(([column, test]) => test(column.number(i), column.text(i), column.exact)),
   );
   listeners.filter.forEach((listener) => listener());
+}
+
+// Which configurations the plots draw: all; or of thousands, which would make each click a wait, the
+// front, what is likeliest to be on it, and evenly some of the others that the filters leave.
+function drawnOnes() {
+  if (indices.length <= MOST_DRAWN) return indices;
+  const open = indices.filter((i) => state.shown[i]);
+  if (open.length <= MOST_DRAWN) return open;
+  const close = (i) => known.front[i] || i === state.selected || known.probability[i] >= LIKELY;
+  const first = open.filter(close).sort((a, b) => known.probability[b] - known.probability[a]);
+  const others = open.filter((i) => !close(i));
+  const every = Math.ceil(others.length / Math.max(1, MOST_DRAWN - first.length));
+  return [...first.slice(0, MOST_DRAWN), ...others.filter((_, at) => at % every === 0)];
+}
+
+// What a plot says that has not room for all.
+function leftOut() {
+  const open = shownCount();
+  const drawn = drawnOnes().filter((i) => state.shown[i]).length;
+  return drawn === open ? "" : `Of ${counted(open, "configuration")} ${drawn} are drawn, those on the front or near it `
+    + "first: filter for the others, or see the table. ";
 }
 
 const shownCount = () => state.shown.filter(Boolean).length;

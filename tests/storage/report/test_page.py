@@ -300,3 +300,25 @@ def test_a_drag_along_an_axis_keeps_a_range(opened: Any, width: int) -> None:
     assert page.points().count() == pytest.approx(len(left), abs=1)
     page.tab.mouse.click(*ends[1])
     assert page.points().count() == COUNT
+
+
+def test_of_many_configurations_plots_draw_the_front_and_a_choice_of_the_others(
+    opened: Any, made: Any, told: Any, tmp_path: Path
+) -> None:
+    data = told(made(1200))
+    (tmp_path / "many.html").write_text(report_page(data), encoding="utf-8")
+    page = opened()
+    page.tab.goto((tmp_path / "many.html").as_uri())
+    drawn = page.points().evaluate_all("nodes => nodes.map((node) => Number(node.dataset.index))")
+    assert 400 < len(drawn) <= 800
+    assert {i for i, on in enumerate(data["configurations"]["front"]) if on} < set(drawn)
+    assert page.tab.locator("#parallel .line").count() == len(drawn)
+    for plot in ("front", "parallel"):
+        note = page.tab.locator(f"#{plot} .note").inner_text()
+        assert note.startswith(f"Of 1200 configurations {len(drawn)} are drawn")
+    assert "of 48, 1200 configurations" in page.tab.locator(".pager").inner_text()
+    page.filter("l1_fm", "<= 2")
+    left = sum(value <= 2 for value in data["parameters"][1]["values"])
+    assert page.points().count() == left < 800
+    assert "are drawn" not in page.tab.locator("#front .note").inner_text()
+    assert page.said == []
