@@ -131,6 +131,10 @@ def by_trial(rows: Iterable[Row]) -> dict[int, list[Row]]:
     return found
 
 
+class _DamagedError(DataError):
+    """The content of a file is not what was written."""
+
+
 @dataclass(frozen=True)
 class ResultTable:
     """The rows of one study in one folder."""
@@ -237,15 +241,16 @@ def _read(path: Path, seen: Mapping[str, dict[str, Any]]) -> tuple[str, dict[str
 
 def _with_all_columns(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row; columns that it lacks, being of another version, are null."""
-    return dict.fromkeys(_schema(()).names) | row
+    return row | {name: None for name in _always() if name not in row}
+
+
+@functools.cache
+def _always() -> tuple[str, ...]:
+    return tuple(_schema(()).names)
 
 
 def _checksum(row: Row) -> bytes:
     return hashlib.sha256(json.dumps(row, default=repr).encode()).hexdigest().encode()
-
-
-class _DamagedError(DataError):
-    """The content of a file is not what was written."""
 
 
 def _damaged(path: Path, why: str) -> _DamagedError:
