@@ -57,7 +57,7 @@ def test_another_objective_and_a_constraint() -> None:
     assert found.front.on_front.tolist() == [False, True, True, False]
     assert found.front.reference == (0.0, 18.0)  # the worst there is: it is no fraction
     assert why_not(found, 0) == "breaks plausibility > 0.4 (plausibility 30.0)"
-    assert why_not(found, 3) == "breaks plausibility > 0.4 (plausibility nan)"
+    assert why_not(found, 3) == "breaks plausibility > 0.4 (plausibility -)"
     fewer = analysed(objectives={"n_features": "min", "plausibility": "max"})
     assert why_not(fewer, 0) == "dominated by trial 2: -4 n_features, +40.0 plausibility"
 
