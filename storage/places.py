@@ -92,8 +92,8 @@ def place(text: str) -> Place:
         ) from error
     except ValueError as error:
         raise ConfigError(
-            f"Unknown kind of URL {without_secrets(text)!r} ({error}). Embeddings lie in a folder, or behind a URL "
-            "that fsspec knows, such as s3://BUCKET/FOLDER."
+            f"Unknown kind of URL {without_secrets(text)!r} ({error}). Embeddings lie in a "
+            "folder, or behind a URL that fsspec knows, such as s3://BUCKET/FOLDER."
         ) from error
     return Remote(f"{kind}://{rest}")
 

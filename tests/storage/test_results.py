@@ -148,7 +148,7 @@ def test_a_row_that_cannot_be_read_now_is_not_taken_for_damaged(
     path.symlink_to(elsewhere)
     elsewhere.rename(tmp_path / "away")
     for read in (table.rows, table.intact_rows):
-        with pytest.raises(DataError, match="seed-000.parquet cannot be read: No such file"):
+        with pytest.raises(DataError, match=r"seed-000.parquet cannot be read: No such file"):
             read()
     (tmp_path / "away").rename(elsewhere)
     assert pairs(table) == {(0, 0)}
