@@ -1,6 +1,9 @@
 """qpmstudy on the command line; the commands themselves are in cluster/commands/."""
 
 import logging
+import os
+import sys
+from pathlib import Path
 
 import click
 
@@ -51,8 +54,17 @@ for command in (
 
 
 def program() -> None:
-    """Run the command line as a program of its own: libraries' warnings do not reach the screen."""
+    """Run the command line as a program of its own: libraries' warnings do not reach the screen.
+
+    What the screen cannot show, or that there is none, must not be what ends a study.
+    """
     logging.captureWarnings(True)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        else:
+            stream.reconfigure(errors="backslashreplace")
     main()
 
 

@@ -7,6 +7,7 @@ from rich.table import Table
 
 from cluster.printing import figures_table, plain
 from cluster.replication import study_over
+from qpmstudy.errors import QpmStudyError
 from storage.account import state_of
 from storage.layout import StorageRoot, StudyFolder
 from storage.spec_file import stored_spec
@@ -103,11 +104,15 @@ def status_lines(folder: StudyFolder, spec: StudySpec) -> tuple[list[str], list[
 
 
 def studies_table(root: StorageRoot) -> Table:
-    """Return every study under a root with its progress."""
+    """Return every study under a root with its progress; of one that is damaged, what is wrong."""
     table = Table("study", "state", "runs", "failed", "on the front", "description")
     for folder in root.studies():
-        spec = stored_spec(folder)
-        state, configurations = _standing(folder, spec)
+        try:
+            spec = stored_spec(folder)
+            state, configurations = _standing(folder, spec)
+        except QpmStudyError as error:
+            table.add_row(folder.name, "unreadable", "", "", "", str(error))
+            continue
         table.add_row(
             folder.name,
             state,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from qpmstudy.errors import QpmStudyError
 from storage.analysis import ParetoResult
 from storage.layout import StorageRoot
 from storage.results import Row, by_trial
@@ -26,17 +27,19 @@ class Probe:
 def best_probe(root: StorageRoot, result: ParetoResult) -> Probe | None:
     """Return the most accurate probe of any study, on the embeddings and split of a result.
 
-    Raises:
-        DataError: a row of a study that has probes is damaged.
+    A study that is damaged, or of another version, has none: it must not be in the way of others.
     """
     wanted = {_judged_on(row) for member in result.members for row in member.complete}
     read = {study.spec.name: study.rows for study in result.studies}
     found: list[Probe] = []
     for folder in root.studies():
-        spec = stored_spec(folder)
-        if not _has_probes(spec):
+        try:
+            spec = stored_spec(folder)
+            if not _has_probes(spec):
+                continue
+            rows = read.get(spec.name) or folder.results.rows()
+        except QpmStudyError:
             continue
-        rows = read.get(spec.name) or folder.results.rows()
         found += _probes(spec, [row for row in rows if _judged_on(row) in wanted])
     return max(found, key=lambda probe: probe.accuracy.mean, default=None)
 

@@ -127,10 +127,10 @@ class Parameter:
         return next(fitting, None)
 
     def allows(self, value: Any) -> bool:
-        """Return whether it may have a value."""
+        """Return whether it may have a value; None, as in rows of older versions, is none."""
         if self.values is not None:
             return value in self.values
-        if not self.low <= value <= self.high:
+        if value is None or not self.low <= value <= self.high:
             return False
         steps: float = (value - self.low) / self.step if self.step else 0.0
         return math.isclose(steps, round(steps), abs_tol=1e-9)

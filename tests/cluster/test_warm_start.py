@@ -69,6 +69,7 @@ def test_what_lies_in_the_space_is_observed(root: StorageRoot) -> None:
         {"protocol": "paper"},
         {"status": "FAIL"},
         {"plausibility": None},
+        {"finetune.l1_fm": None},
     ],
 )
 def test_what_answers_another_question_is_not(root: StorageRoot, row: dict[str, Any]) -> None:

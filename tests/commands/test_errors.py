@@ -1,11 +1,14 @@
 """Bad input through the command line: one clear message, the right exit code, nothing half-made."""
 
+import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from command import Finished, here, refused, run, smoke_study
+from command import CLI, Finished, here, refused, run, smoke_study
 
 SPEC = """\
 name: broken
@@ -159,3 +162,22 @@ def test_without_studies_the_list_says_how_to_get_one(tmp_path: Path) -> None:
         f"There are no studies in {tmp_path}. Launch one: python cli.py study launch "
         "studies/l1fm.yaml\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("shell", "words"), [("PYTHONIOENCODING=ascii", "\\xb1"), ("exec 3>&1; exec >&-;", "")]
+)
+def test_what_the_screen_cannot_show_ends_nothing(
+    finished: Finished, shell: str, words: str
+) -> None:
+    """It knows no "±", or there is none."""
+    command = shlex.join([sys.executable, str(CLI), "study", "status", "smoke"])
+    told = subprocess.run(
+        ["sh", "-c", f"{shell} {command} --root {shlex.quote(str(finished.root))}"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (told.returncode, told.stderr) == (0, "")
+    assert words in told.stdout

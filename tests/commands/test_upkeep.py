@@ -119,3 +119,22 @@ def test_a_first_launch_that_is_still_making_embeddings_can_be_cancelled(tmp_pat
         result = here("study", "cancel", "new", "--root", tmp_path)
         assert result.code == 0, result.err
         assert folder.cancel.exists()
+
+
+def test_a_study_that_cannot_be_read_hides_no_other(finished: Finished, tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    shutil.copytree(finished.root / "smoke", root / "smoke")
+    content = json.loads((root / "smoke" / "study.json").read_text())
+    for name, text in (
+        ("damaged", '{"name": '),
+        ("newer", json.dumps(content | {"name": "newer", "colour": "red"})),
+    ):
+        (root / name).mkdir()
+        (root / name / "study.json").write_text(text)
+    listed = here("study", "list", "--root", root)
+    assert listed.code == 0, listed.err
+    lines = listed.out.splitlines()
+    for name, words in (("damaged", "unreadable"), ("newer", "unreadable"), ("smoke", "done")):
+        assert any(f" {name} " in line and words in line for line in lines), listed.out
+    assert "no such key" in listed.out
+    assert here("study", "pareto", "smoke", "--root", root).code == 0

@@ -1,5 +1,6 @@
 """Health checks: each is said where it is so, and not where it is not."""
 
+import shutil
 from typing import Any
 
 import pytest
@@ -155,4 +156,8 @@ def test_the_best_probe_is_found_in_any_study(inputs: Any, finished: Any) -> Non
     assert (probe.study, probe.trial) == ("inputs", wanted["trial"])
     assert probe.accuracy.mean == wanted["accuracy"]
     elsewhere = [{**row, "fingerprint": "other"} for row in rows["tiny"]]
+    (root.path / "damaged").mkdir()
+    (root.path / "damaged" / "study.json").write_text('{"name": ')
+    assert best_probe(root, result) == probe  # another's damage is no concern of this study
+    shutil.rmtree(root.path / "damaged")
     assert best_probe(root, pareto_result([StudyResults(finished.spec, elsewhere)])) is None
