@@ -10,8 +10,9 @@ import torch
 from qpmstudy.confusions import Confusion, confusions
 from qpmstudy.measuring import Measured, SplitMeter, training_metrics
 from qpmstudy.stages.base import device
+from storage.folder_images import folder_images
 from storage.layout import StorageRoot
-from storage.model_images import ALL, ModelImages, folder_images, stored_images
+from storage.model_images import ALL, ModelImages, stored_images
 from storage.progress import PhaseProgress
 from storage.token_streams import TokenBatch
 

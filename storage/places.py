@@ -22,6 +22,7 @@ from zarr.storage import FsspecStore, LocalStore
 
 from qpmstudy.errors import ConfigError, NotInstalledError, QpmStudyError, StoreError
 from qpmstudy.files import write_bytes
+from qpmstudy.registry import how_to_install
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -84,10 +85,8 @@ def place(text: str) -> Place:
     try:
         filesystem(kind, **FRESH)
     except ImportError as error:
-        extra = " (or pip install 'qpmstudy[s3]')" if kind in ("s3", "s3a") else ""
-        raise NotInstalledError(
-            f"{kind}:// needs a package that is missing: {error}{extra}."
-        ) from error
+        remedy = how_to_install("s3fs") if kind in ("s3", "s3a") else error
+        raise NotInstalledError(f"{kind}:// needs a package that is missing: {remedy}") from error
     except ValueError as error:
         raise ConfigError(
             f"Unknown kind of URL {text!r} ({error}). Embeddings lie in a folder, or behind a URL "

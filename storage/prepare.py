@@ -136,7 +136,8 @@ def embed_named(
 def summary(store: EmbeddingStore) -> list[str]:
     """Return what to say of a finished store: its fingerprint, and what it lacks."""
     broken: dict[str, str] = store.attributes.get("left_out", {})
-    lines = [f"left out {len(broken)} broken images:", broken_lines(broken)] if broken else []
+    names = f"{len(broken)} broken image{'' if len(broken) == 1 else 's'}"
+    lines = [f"left out {names}:", broken_lines(broken)] if broken else []
     if not store.attributes["has_masks"]:
         lines.append(
             "no object masks (segmentations/): Plausibility will not be measured; write into "

@@ -171,7 +171,8 @@ def _images(
 ) -> ModelImages:
     from cluster.reporter import Reporter
     from qpmstudy.errors import ConfigError, DataError
-    from storage.model_images import folder_images, stored_images
+    from storage.folder_images import folder_images
+    from storage.model_images import stored_images
 
     which = chosen_split(split, data)
     if data is not None:

@@ -134,7 +134,8 @@ def compare(
     from storage.comparison import compare as compared
     from storage.comparison import in_common
     from storage.comparison_report import comparison_json, comparison_text, write_comparison
-    from storage.model_images import folder_images, stored_images
+    from storage.folder_images import images_of_models
+    from storage.model_images import stored_images
 
     chosen = dataset, chosen_split(split, data)
     if data is None:
@@ -143,10 +144,8 @@ def compare(
         both = [stored_images(model, storage, *chosen) for model in (model_a, model_b)]
     else:
         phase = Reporter(console(stderr=as_json), beginnings=False).phase
-        both = [
-            folder_images(model, data, phase, *chosen, weights=weights, **images)
-            for model, weights in ((model_a, weights_a), (model_b, weights_b))
-        ]
+        models = [(model_a, weights_a), (model_b, weights_b)]
+        both = images_of_models(models, data, phase, *chosen, **images)
     first, second, left_out = in_common(*both)
     found = compared(first, second, left_out, seed)
     click.echo(json.dumps(comparison_json(found)) if as_json else comparison_text(found))
