@@ -49,7 +49,7 @@ def _missing(found: Forecast) -> list[str]:
     return [
         f"a launch would end at once: {store.problem}"
         for store in found.stores
-        if store.bytes is None and not store.made_by_launch
+        if store.ends_launch
     ]
 
 

@@ -136,7 +136,7 @@ def _summary(result: ParetoResult) -> list[Text]:
         bounds = " and ".join(map(str, result.constraints))
         lines.append(f"constraint: {kept} of {len(result.members)} configurations keep to {bounds}")
     lines.append(
-        f"hypervolume: {front.hypervolume:.4g}, {low:.4g} to {high:.4g} in 90 % of the draws; "
+        f"hypervolume: {front.hypervolume:.3f}, {low:.3f} to {high:.3f} in 90 % of the draws; "
         f"measured from {reference}"
     )
     if front.knee is not None:

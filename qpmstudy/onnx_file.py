@@ -23,6 +23,7 @@ from qpmstudy.classifier import Classifier
 from qpmstudy.errors import DataError, NotInstalledError
 from qpmstudy.heads import SparseHead
 from qpmstudy.inference import TokenModel
+from qpmstudy.registry import how_to_install
 
 try:
     import onnx
@@ -146,9 +147,7 @@ def needed() -> None:
         NotInstalledError: it is not.
     """
     if onnx is None:
-        raise NotInstalledError(
-            "ONNX needs three packages more: pip install -c constraints.txt -e '.[onnx]'"
-        )
+        raise NotInstalledError(f"ONNX needs three packages more: {how_to_install('onnx')}")
 
 
 def _strip(proto: Any) -> None:

@@ -18,7 +18,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
+def how_to_install(package: str) -> str:
+    """Return the command that installs a package in the version that goes with this one."""
+    extra = EXTRAS.get(package)
+    return f"pip install -c constraints.txt -e {'.' if extra is None else repr(f'.[{extra}]')}"
+
+
 T = TypeVar("T")
+EXTRAS = {"highspy": "highs", "onnx": "onnx", "s3fs": "s3"}
+"""Of the packages that not everybody needs, by which extra of pyproject.toml they come."""
 
 
 class Registry(Generic[T]):
@@ -62,5 +70,5 @@ class Registry(Generic[T]):
                 raise  # our own bug, not a missing installation
             raise NotInstalledError(
                 f"The {self.kind} {name!r} needs the package {package!r}, which is not "
-                f"installed: pip install {package}"
+                f"installed: {how_to_install(package)}"
             ) from error

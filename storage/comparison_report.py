@@ -14,8 +14,8 @@ from PIL import Image
 
 from qpmstudy.errors import DataError
 from qpmstudy.explain.captions import Tile, sheet
-from qpmstudy.explain.drawing import SIDE, Drawing
-from qpmstudy.explain.overlays import colour, out_of_reach
+from qpmstudy.explain.drawing import SIDE, Drawing, colours_of
+from qpmstudy.explain.overlays import out_of_reach
 from qpmstudy.files import write_bytes, write_json
 from qpmstudy.inference import Prediction
 from storage.comparison import Comparison, Disagreement, Said
@@ -50,7 +50,8 @@ def comparison_text(found: Comparison) -> str:
         f"{letter}: {model}, {source}"
         for letter, model, source in zip(LETTERS, found.models, found.sources, strict=True)
     ]
-    lines.append(f"on {images_in_words(found.images, found.dataset, found.split)}")
+    which = images_in_words(found.images, found.dataset, found.split)
+    lines.append(f"on {which}; shares, of which 1 is all")
     if found.left_out:
         lines.append(f"left out: {found.left_out} images that only one of them could be shown")
     lines += ["", f"  {'':14}{'A':>8}{'B':>9}{'B - A':>9}   95% interval of B - A"]
@@ -71,8 +72,8 @@ def comparison_text(found: Comparison) -> str:
     lines += [
         "",
         f"right: both {found.both_right}, only A {right.only_first}, only B {right.only_second}, "
-        f"neither {found.neither_right}; as good as each other by McNemar's exact test with "
-        f"p = {right.p:.2g}",
+        f"neither {found.neither_right}",
+        f"McNemar's exact test of whether both are right equally often: p = {right.p:.2g}",
         f"they differ on {differ} of {found.images} images ({differ / found.images:.1%})",
     ]
     lines += [f"  {d.image} ({d.true}): A {_words(d.first)}, B {_words(d.second)}"
@@ -138,7 +139,7 @@ def _row(drawing: Drawing, letter: str, said: Said, one: Disagreement) -> list[T
     prediction = drawing.prediction
     label = drawing.model.class_names.index(said.name)
     used = prediction.used(label)
-    colours = [colour(position) for position in range(len(used))]
+    colours = list(colours_of(drawing.model, used).values())
     right = "right" if said.right else "wrong"
     tiles = [
         Tile(drawing.input(side=TILE_SIDE).picture, one.true, one.image.rpartition("/")[2]),

@@ -9,8 +9,9 @@ import torch
 from qpmstudy.confusions import Confusion, confusions
 from qpmstudy.measuring import Measured, SplitMeter, training_metrics
 from qpmstudy.stages.base import device
+from storage.folder_images import ImageFolder, folder_images
 from storage.layout import StorageRoot
-from storage.model_images import ALL, ImageFolder, ModelImages, folder_images, stored_images
+from storage.model_images import ALL, ModelImages, stored_images
 from storage.progress import PhaseProgress
 from storage.token_streams import TokenBatch
 
@@ -65,6 +66,7 @@ def evaluate_images(
     progress: PhaseProgress,
     dataset: str | None = None,
     split: str = ALL,
+    weights: Path | None = None,
 ) -> Evaluation:
     """Measure an exported model on images in a folder; nothing is stored.
 
@@ -75,7 +77,7 @@ def evaluate_images(
         DataError: as `folder_images`.
         WorkerError: a process that decodes images died.
     """
-    return _evaluation(folder_images(folder, there, progress, dataset, split))
+    return _evaluation(folder_images(folder, there, progress, dataset, split, weights))
 
 
 class ModelMeter:

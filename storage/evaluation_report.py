@@ -38,6 +38,7 @@ def evaluation_text(found: Evaluation) -> str:
     lines = [
         f"{found.model} on {images_in_words(found.images, found.dataset, found.split)}",
         f"  {found.source}",
+        "  shares, of which 1 is all:",
     ]
     for name, value in found.metrics.items():
         shown = "-" if value is None else f"{value:.4f}"

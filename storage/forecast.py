@@ -67,6 +67,11 @@ class StoreForecast:
     problem: str | None = None
     made_by_launch: bool = False
 
+    @property
+    def ends_launch(self) -> bool:
+        """Return whether a launch ends at once for want of them."""
+        return self.problem is not None and not self.made_by_launch
+
 
 @dataclass(frozen=True)
 class Forecast:

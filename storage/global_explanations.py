@@ -75,7 +75,9 @@ def explain_classes(gallery: Gallery, classes: list[int], count: int) -> Page:
                 f"No image of the class {names[label]!r} is among {gallery.images.words} "
                 f"({gallery.images.source}): take others, --split or --data."
             )
-    return class_page(gallery.images.model, classes, [gallery.shown(images) for images in chosen])
+    examples = [gallery.shown(images) for images in chosen]
+    said = f"{_whose(gallery)} Examples are those of a class that it is surest of."
+    return class_page(gallery.images.model, classes, examples, gallery.seen.scores.mean(0), [said])
 
 
 def explain_feature(gallery: Gallery, feature: int, count: int) -> Page:
@@ -108,7 +110,7 @@ def explain_feature(gallery: Gallery, feature: int, count: int) -> Page:
             gallery.shown(seen.strongest(feature, others, count, EACH)),
         ),
     ]
-    return feature_page(model, feature, strength, groups)
+    return feature_page(model, feature, strength, groups, [_whose(gallery)])
 
 
 def explain_failures(gallery: Gallery, training: LearnedFrom, dense: Dense, count: int) -> Page:
@@ -149,6 +151,11 @@ def explain_failures(gallery: Gallery, training: LearnedFrom, dense: Dense, coun
     if missing:
         words.append(f"The nearest training image is left out: {missing}")
     return failure_page(images.model, failures, _confused(gallery), words)
+
+
+def _whose(gallery: Gallery) -> str:
+    images = gallery.images
+    return f"Model {images.model.folder.name}, on {images.words}."
 
 
 def mistakes_text(gallery: Gallery) -> str:

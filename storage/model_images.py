@@ -14,40 +14,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from qpmstudy.backbones import check_backbone
-from qpmstudy.datasets import check_dataset, open_dataset
+from qpmstudy.datasets import check_dataset
 from qpmstudy.datasets.pictures import read_rgb
 from qpmstudy.embeddings import Embeddings, stratified_split
 from qpmstudy.errors import ConfigError, DataError
-from qpmstudy.exported import StoredModel, read_model, with_backbone
+from qpmstudy.exported import StoredModel, read_model
 from storage.embeddings import open_store
 from storage.groups import command
 from storage.layout import StorageRoot
-from storage.new_store import BATCH
-from storage.prepare import broken_or_refused
-from storage.progress import PhaseProgress
-from storage.token_streams import TokenBatch, embedded_tokens, stored_tokens
+from storage.token_streams import TokenBatch, stored_tokens
 
 ALL = "all"
 """Every image of a dataset, whatever its split."""
-
-
-@dataclass(frozen=True)
-class ImageFolder:
-    """Images in a folder, and how they are embedded whenever their tokens are asked for.
-
-    Attributes:
-        data: the folder.
-        weights: checkpoint of the backbone; None takes it from where it usually is.
-        batch: images that the backbone embeds at once; None: as for a store.
-        workers: processes that decode images; None decides by CPUs and images.
-        skip_broken: leave out images that cannot be decoded.
-    """
-
-    data: Path
-    weights: Path | None = None
-    batch: int | None = None
-    workers: int | None = None
-    skip_broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,7 +105,7 @@ def stored_images(
             backbone's or made with other weights than the model was trained on; or the dataset
             has classes that the model does not know.
     """
-    model = _read(folder)
+    model = read_measurable(folder)
     backbone = model.record["backbone"]["name"]
     dataset = dataset or model.record["dataset"]
     check_dataset(dataset)
@@ -147,7 +125,7 @@ def stored_images(
         dataset=dataset,
         split=split,
         ids=tuple(light.ids[position] for position in index),
-        labels=_labels(model, light.class_names, light.labels[index]),
+        labels=labels_of(model, light.class_names, light.labels[index]),
         masked=light.masks is not None,
         source=f"embeddings at {store.path}",
         own=same,
@@ -157,64 +135,12 @@ def stored_images(
     )
 
 
-def folder_images(
-    folder: Path,
-    there: ImageFolder,
-    progress: PhaseProgress,
-    dataset: str | None = None,
-    split: str = ALL,
-) -> ModelImages:
-    """Return images in a folder, embedded whenever their tokens are asked for.
-
-    Args:
-        folder: the model.
-        there: the images.
-        progress: told about checks and embedding.
-        dataset: in whose layout they are; None means the model's own dataset.
-        split: which of them, if not all: the folder need not be a part of the dataset.
+def read_measurable(folder: Path) -> StoredModel:
+    """Return a model that says what measuring it needs.
 
     Raises:
-        ConfigError: the dataset is unknown or has no such split.
-        DataError: the model, the weights or images are missing, damaged or others, or the dataset
-            has classes that the model does not know.
-        WorkerError: a process that decodes images died.
+        DataError: it is missing or damaged, or was exported without that.
     """
-    model = _read(folder)
-    backbone, data = with_backbone(model, there.weights).backbone, there.data
-    # What is said of these images names the folder: they may be others than the model's dataset.
-    whole = replace(open_dataset(dataset or model.record["dataset"], data), name=str(data))
-    chosen = whole.only(_of_split(whole.splits, split, whole.name))
-    left_out = broken_or_refused(chosen, there.workers, there.skip_broken, progress)
-    images = chosen.only(np.flatnonzero([name not in left_out for name in chosen.ids]))
-    if not len(images):
-        raise DataError(f"All of {images_in_words(len(chosen), whole.name, split)} are broken.")
-
-    def tokens(index: Int64[np.ndarray, " m"]) -> Iterator[TokenBatch]:
-        told = progress if len(index) == len(images) else _nobody  # a few are there at once
-        batch = there.batch or BATCH
-        return embedded_tokens(images.only(index), backbone, batch, there.workers, told)
-
-    return ModelImages(
-        model=model,
-        dataset=images.name,
-        split=split,
-        ids=images.ids,
-        labels=_labels(model, images.class_names, images.labels),
-        masked=images.has_masks,
-        source=f"images in {data}, embedded by {backbone.name}",
-        own=False,
-        chosen_on=False,
-        tokens=tokens,
-        picture=images.image,
-        left_out=left_out,
-    )
-
-
-def _nobody(phase: str, done: int, total: int) -> None:
-    """Be told, and tell nobody."""
-
-
-def _read(folder: Path) -> StoredModel:
     model = read_model(folder)
     needed = ("dataset", "sid_k", "search_split", "embeddings_fingerprint", "configuration", "seed")
     missing = [key for key in needed if key not in model.record]
@@ -226,7 +152,7 @@ def _read(folder: Path) -> StoredModel:
     return model
 
 
-def _of_split(
+def of_split(
     splits: NDArray[np.str_], split: str, dataset: str, also: Sequence[str] = ()
 ) -> Int64[np.ndarray, " n"]:
     """Return the positions of a split's images; `also` are other splits that there are.
@@ -254,16 +180,16 @@ def _index(record: Mapping[str, Any], light: Embeddings, split: str) -> Int64[np
     own = light.fingerprint == record["embeddings_fingerprint"]
     share: float = record["configuration"]["split.validation"]
     if not own or not share:
-        return _of_split(light.splits, split, light.dataset)
+        return of_split(light.splits, split, light.dataset)
     if split not in ("train", "validation"):
-        return _of_split(light.splits, split, light.dataset, also=["validation"])
+        return of_split(light.splits, split, light.dataset, also=["validation"])
     pool = light.indices("train")
     training, validation = stratified_split(light.labels[pool], share, record["seed"])
     index: NDArray[np.int64] = pool[training if split == "train" else validation]
     return index
 
 
-def _labels(
+def labels_of(
     model: StoredModel, names: Sequence[str], labels: Int64[np.ndarray, " n"]
 ) -> Int64[np.ndarray, " n"]:
     """Return labels as the model counts its classes, which are told apart by name.

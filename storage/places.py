@@ -23,6 +23,7 @@ from zarr.storage import FsspecStore, LocalStore
 
 from qpmstudy.errors import ConfigError, NotInstalledError, QpmStudyError, StoreError
 from qpmstudy.files import write_bytes
+from qpmstudy.registry import how_to_install
 from storage.provenance import without_secrets
 
 if TYPE_CHECKING:
@@ -92,10 +93,8 @@ def place(text: str) -> Place:
     try:
         get_filesystem_class(kind)
     except ImportError as error:
-        extra = " (or pip install 'qpmstudy[s3]')" if kind in ("s3", "s3a") else ""
-        raise NotInstalledError(
-            f"{kind}:// needs a package that is missing: {error}{extra}."
-        ) from error
+        remedy = how_to_install("s3fs") if kind in ("s3", "s3a") else error
+        raise NotInstalledError(f"{kind}:// needs a package that is missing: {remedy}") from error
     except ValueError as error:
         raise ConfigError(
             f"Unknown kind of URL {without_secrets(text)!r} ({error}). Embeddings lie in a folder, "

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from qpmstudy.backbones import check_backbone
 from qpmstudy.backbones.base import Backbone
 from qpmstudy.backbones.opening import open_backbone
@@ -14,7 +16,7 @@ from qpmstudy.datasets import ImageDataset, is_synthetic, make_birds, open_datas
 from qpmstudy.errors import DataError
 from storage.embeddings import EmbeddingStore
 from storage.extraction import extract
-from storage.groups import open_group
+from storage.groups import open_group, read_array
 from storage.layout import StorageRoot
 from storage.loading import default_workers, find_broken
 from storage.new_store import BATCH, fingerprint
@@ -134,15 +136,31 @@ def embed_named(
 
 
 def summary(store: EmbeddingStore) -> list[str]:
-    """Return what to say of a finished store: its fingerprint, and what it lacks."""
+    """Return what to say of a finished store: what it has, what it lacks, and how to use it."""
     broken: dict[str, str] = store.attributes.get("left_out", {})
-    lines = [f"left out {len(broken)} broken images:", broken_lines(broken)] if broken else []
+    names = f"{len(broken)} broken image{'' if len(broken) == 1 else 's'}"
+    lines = [f"left out {names}:", broken_lines(broken)] if broken else []
     if not store.attributes["has_masks"]:
         lines.append(
             "no object masks (segmentations/): Plausibility will not be measured; write into "
             f"study files: {UNMASKED}"
         )
-    return [*lines, f"{store.path}: complete, fingerprint {store.fingerprint[:16]}"]
+    known = store.attributes
+    counts = np.bincount(read_array(store.group, "splits"), minlength=len(known["split_names"]))
+    splits = zip(counts.tolist(), known["split_names"], strict=True)
+    return [
+        *lines,
+        f"{len(known['class_names'])} classes: "
+        f"{', '.join(f'{count} {name}' for count, name in splits)} images",
+        f"{store.path}: complete, fingerprint {store.fingerprint[:16]}",
+        "in a study file: "
+        f"embeddings: {{dataset: {known['dataset']}, backbone: {_quoted(known['backbone'])}}}",
+    ]
+
+
+def _quoted(name: str) -> str:
+    """Return a name as it may stand between the braces of a YAML mapping."""
+    return f'"{name}"' if "," in name else name
 
 
 def _known(

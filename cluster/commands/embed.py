@@ -12,7 +12,7 @@ from cluster.commands.options import FILE, FOLDER, console, storage_options, sto
 
 
 @click.command()
-@click.option("--dataset", show_default="birds", help="Its name (see below).")
+@click.option("--dataset", show_default="birds", help="Its name (see above).")
 @click.option("--backbone", show_default="patch-descriptor", help="Its name, perhaps with options.")
 @click.option("--data", type=FOLDER, help="Folder of the images (not needed for synthetic birds).")
 @click.option("--weights", type=FILE, help="Checkpoint file, instead of one in QPMSTUDY_WEIGHTS.")

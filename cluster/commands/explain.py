@@ -172,13 +172,14 @@ def _images(
 ) -> ModelImages:
     from cluster.reporter import Reporter
     from qpmstudy.errors import DataError
-    from storage.model_images import ImageFolder, folder_images, stored_images
+    from storage.folder_images import ImageFolder, folder_images
+    from storage.model_images import stored_images
 
     which = chosen_split(split, data)
     if data is not None:
         phase = Reporter(console(stderr=True), beginnings=False).phase
-        there = ImageFolder(data, weights, skip_broken=skip_broken)
-        return folder_images(model, there, phase, dataset, which)
+        there = ImageFolder(data, skip_broken=skip_broken)
+        return folder_images(model, there, phase, dataset, which, weights)
     refuse_without_data({"weights": weights, "skip_broken": skip_broken})
     try:
         return stored_images(model, storage_root(root, embeddings), dataset, which)

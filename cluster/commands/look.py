@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import click
@@ -53,7 +54,8 @@ def plan(file: Path, root: Path, embeddings: str | None, as_json: bool) -> None:
     """Say what launching the study FILE would do, without running or writing anything.
 
     Runs to come, stages they share and those already stored, what computing the rest takes by
-    what such stages took before, embeddings that are missing, and memory.
+    what such stages took before, embeddings that are missing, and memory. The exit code is 1 if
+    a launch would end at once, because embeddings are missing that it cannot make.
     """
     from cluster.forecast_table import forecast_view
     from storage.forecast import forecast, forecast_json
@@ -64,6 +66,8 @@ def plan(file: Path, root: Path, embeddings: str | None, as_json: bool) -> None:
         click.echo(json.dumps(forecast_json(found), allow_nan=False))
     else:
         console().print(forecast_view(found))
+    if any(store.ends_launch for store in found.stores):
+        sys.exit(1)
 
 
 @click.command()

@@ -66,6 +66,7 @@ def evaluate(
     dataset: str | None,
     data: Path | None,
     split: str | None,
+    weights: Path | None,
     root: Path,
     embeddings: str | None,
     as_json: bool,
@@ -79,15 +80,16 @@ def evaluate(
     from cluster.reporter import Reporter
     from storage.evaluation import evaluate_images, evaluate_stored
     from storage.evaluation_report import evaluation_json, evaluation_text
-    from storage.model_images import ImageFolder
+    from storage.folder_images import ImageFolder
 
     which = chosen_split(split, data)
     if data is None:
-        refuse_without_data(images)
+        refuse_without_data(images | {"weights": weights})
         found = evaluate_stored(model, storage_root(root, embeddings), dataset, which)
     else:
         phase = Reporter(console(stderr=as_json), beginnings=False).phase
-        found = evaluate_images(model, ImageFolder(data, **images), phase, dataset, which)
+        there = ImageFolder(data, **images)
+        found = evaluate_images(model, there, phase, dataset, which, weights)
     click.echo(json.dumps(evaluation_json(found)) if as_json else evaluation_text(found))
 
 
@@ -127,7 +129,8 @@ def compare(
     from storage.comparison import compare as compared
     from storage.comparison import in_common
     from storage.comparison_report import comparison_json, comparison_text, write_comparison
-    from storage.model_images import ImageFolder, folder_images, stored_images
+    from storage.folder_images import ImageFolder, images_of_models
+    from storage.model_images import stored_images
 
     chosen = dataset, chosen_split(split, data)
     if data is None:
@@ -136,10 +139,8 @@ def compare(
         both = [stored_images(model, storage, *chosen) for model in (model_a, model_b)]
     else:
         phase = Reporter(console(stderr=as_json), beginnings=False).phase
-        both = [
-            folder_images(model, ImageFolder(data, weights, **images), phase, *chosen)
-            for model, weights in ((model_a, weights_a), (model_b, weights_b))
-        ]
+        models = [(model_a, weights_a), (model_b, weights_b)]
+        both = images_of_models(models, ImageFolder(data, **images), phase, *chosen)
     first, second, left_out = in_common(*both)
     found = compared(first, second, left_out, seed)
     click.echo(json.dumps(comparison_json(found)) if as_json else comparison_text(found))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
+DEFAULT_ROOT = Path("runs")
 WIDE = 160
 """Columns of a table that goes into a file or another program."""
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -39,7 +40,7 @@ def several(*options: Decorator) -> Decorator:
 root_option = click.option(
     "--root",
     type=FOLDER,
-    default=Path("runs"),
+    default=DEFAULT_ROOT,
     show_default=True,
     envvar="QPMSTUDY_ROOT",
     help="Folder for studies, embeddings and stage results.",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
 import click
 
 from cluster.commands.options import (
+    DEFAULT_ROOT,
     FOLDER,
     console,
     root_option,
@@ -67,6 +69,8 @@ def launch(
         outcome = run(spec, storage, Reporter(screen), extend, retry_failed, verbose, budget)
     screen.print(front_table(outcome.configurations, spec))
     click.echo(f"{duration(outcome.seconds)}; results: {storage.study(spec.name).path}")
+    if any(c.complete for c in outcome.configurations):
+        click.echo(f"next: python cli.py study pareto {spec.name}{_below(root)}")
     if outcome.configurations and not any(c.complete for c in outcome.configurations):
         click.echo("Every run failed; see the errors above.", err=True)
         sys.exit(1)
@@ -75,6 +79,11 @@ def launch(
             f"{outcome.unfinished} trial(s) are unfinished: launch again to go on.", err=True
         )
         sys.exit(1)
+
+
+def _below(root: Path) -> str:
+    """Return the option that leads other commands to the same root; nothing for the usual one."""
+    return "" if root == DEFAULT_ROOT else f" --root {shlex.quote(str(root))}"
 
 
 @study.command()

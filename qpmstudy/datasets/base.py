@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
 from PIL import Image
 
-from qpmstudy.datasets.pictures import opened, orientation, read_rgb, turned
+from qpmstudy.datasets.pictures import QUARTER, opened, orientation, read_rgb, turned
 from qpmstudy.datasets.regions import Region, cut, split_region
 from qpmstudy.errors import DataError
 from qpmstudy.files import sha256
@@ -94,14 +94,17 @@ class ImageDataset:
             size, stored_as = image.size, orientation(image)
         path = self.mask_path(index)
         with opened(path, "segmentation") as stored:
-            if stored.size != size:
+            region = split_region(self.ids[index])[1]
+            # Those drawn on the stored pixels turn with the image. Others are drawn on the picture
+            # as programs show it: of a quarter turn the size tells.
+            as_shown = stored_as >= QUARTER and region is None and stored.size == size[::-1]
+            if stored.size != size and not as_shown:
                 raise DataError(
                     f"The segmentation {path} has {stored.width} x {stored.height} pixels and its "
-                    f"image {size[0]} x {size[1]}: they must be equal; restore both files."
+                    f"image {size[0]} x {size[1]}: they must be equal; store it again in the "
+                    "image's size, or restore both files."
                 )
-            part = cut(stored, split_region(self.ids[index])[1])
-            # Segmentations are drawn on the stored pixels, so they turn with the image.
-            upright = turned(part, stored_as)
+            upright = turned(cut(stored, region), 1 if stored.size != size else stored_as)
             levels = np.asarray(upright if upright.mode.startswith("I") else upright.convert("L"))
         return levels > 0
 

@@ -51,7 +51,10 @@ def checked(dataset: ImageDataset, get: str, listed: bool = True) -> ImageDatase
                 f"{where} has images that differ in their suffix alone and share the segmentation "
                 f"{shared}: rename one of them."
             )
-        remedy = "unpack segmentations/ again, or remove the folder to do without masks"
+        remedy = (
+            "add what is missing (of an archive: unpack segmentations/ again), or remove the "
+            "folder to do without masks"
+        )
         _check_there(f"{where} needs", "segmentations", masks, remedy)
     known = set(dataset.labels.tolist())
     empty = [name for label, name in enumerate(dataset.class_names) if label not in known]
@@ -69,8 +72,8 @@ def _check_there(where: str, what: str, paths: list[Path], remedy: str) -> None:
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise DataError(
-            f"{where} {len(paths)} {what}, of which {len(missing)} are missing, the first is "
-            f"{missing[0]}: {remedy}."
+            f"{where} {len(paths)} {what}, of which {len(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} missing, the first is {missing[0]}: {remedy}."
         )
 
 

@@ -47,6 +47,8 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+QUARTER = 5
+"""From this orientation on a picture is shown with width and height exchanged."""
 
 
 def orientation(image: Image.Image) -> int:

@@ -5,8 +5,10 @@ the same feature sideways, from one class to the other.
 """
 
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 import numpy as np
+from jaxtyping import Float
 
 from qpmstudy.explain.captions import Tile
 from qpmstudy.explain.drawing import Shown, colours_of, shrunk
@@ -16,13 +18,18 @@ from qpmstudy.inference import TokenModel
 
 STRENGTH = (
     "Paint shows where a feature fires; strength 1.00 is its usual peak over the training images. "
-    "What it adds to the logit of the image's class counts from the feature's mean, and is "
-    "negative below that."
+    "What it adds to the logit of the image's class counts from its mean before fine-tuning, which "
+    "may have lowered it on all images. So what tells is the second number: how much more that is "
+    "than on average over all images."
 )
 
 
 def class_page(
-    model: TokenModel, classes: Sequence[int], examples: Sequence[Sequence[Shown]]
+    model: TokenModel,
+    classes: Sequence[int],
+    examples: Sequence[Sequence[Shown]],
+    scores: Float[np.ndarray, " F"],
+    words: Sequence[str] = (),
 ) -> Page:
     """Return the page of one class, or of two side by side.
 
@@ -30,6 +37,8 @@ def class_page(
         model: the model.
         classes: one or two of its classes.
         examples: images of each, at least one.
+        scores: mean of each feature's standardised value over all images that they are taken from.
+        words: what else is to be said, such as which images those are.
     """
     groups = _groups(model, classes)
     order = [feature for _, features in groups for feature in features]
@@ -43,10 +52,14 @@ def class_page(
     sections = [Section("Examples", (STRENGTH,), bands=bands, strips=_whole(shown, colours, side))]
     for heading, features in groups:
         if features:
-            strips = tuple(_strip(one, colours[one], model, shown, side) for one in features)
+            strips = tuple(
+                _strip(one, colours[one], model, shown, float(scores[one]), side)
+                for one in features
+            )
             sections.append(Section(heading, bands=bands, strips=strips))
     names = [model.class_names[label] for label in classes]
-    return Page(" and ".join(names), _words(model, classes, groups), tuple(sections))
+    said = (*_words(model, classes, groups), *words)
+    return Page(" and ".join(names), said, tuple(sections))
 
 
 def features_of(model: TokenModel, label: int) -> list[int]:
@@ -105,7 +118,7 @@ def _whole(shown: Sequence[Shown], colours: dict[int, Colour], side: int) -> tup
         said = f"{prediction.probabilities[one.label]:.0%} sure"
         if best != one.label:
             said = f"taken for {model.class_names[best]}"
-        plain.append(Tile(shrunk(drawing.picture, side), "", said))
+        plain.append(Tile(shrunk(drawing.picture, side), PurePosixPath(one.name).name, said))
         used = features_of(model, one.label)
         painted.append(drawing.tile(used, [colours[f] for f in used], "", side=side))
     return (
@@ -115,14 +128,20 @@ def _whole(shown: Sequence[Shown], colours: dict[int, Colour], side: int) -> tup
 
 
 def _strip(
-    feature: int, its_colour: Colour, model: TokenModel, shown: Sequence[Shown], side: int
+    feature: int,
+    its_colour: Colour,
+    model: TokenModel,
+    shown: Sequence[Shown],
+    score: float,
+    side: int,
 ) -> Strip:
     tiles = []
     for one in shown:
         strength = f"strength {one.drawing.strength[feature]:.2f}"
         added = float(one.drawing.prediction.contributions[one.label, feature])
         used = bool(one.drawing.prediction.mask[one.label, feature])
-        said = f"adds {signed(added)}" if used else "not used"
+        more = added - float(model.classifier.weight[one.label, feature]) * score
+        said = f"adds {signed(added)}, {signed(more)} against average" if used else "not used"
         tiles.append(one.drawing.tile([feature], [its_colour], strength, said, side))
     label = f"feature {model.selected[feature]}"
     return Strip(tuple(tiles), label, _weights(model, feature, shown), its_colour)

@@ -9,7 +9,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from qpmstudy.explain.captions import Tile
-from qpmstudy.explain.overlays import PALETTE, Colour, colour, heat, seen_picture, tinted
+from qpmstudy.explain.colouring import page_colours
+from qpmstudy.explain.overlays import Colour, heat, seen_picture, tinted
 from qpmstudy.inference import Prediction, TokenModel
 
 SIDE = 448
@@ -86,16 +87,8 @@ class Shown:
 
 
 def colours_of(model: TokenModel, order: Iterable[int]) -> dict[int, Colour]:
-    """Return a colour for each of some features, the same wherever a page shows the feature.
-
-    Of a model with few features each has one colour on all pages. The palette is not enough for
-    more, and a page with its first colours can be told apart best.
-    """
-    few = len(model.selected) <= len(PALETTE)
-    features = dict.fromkeys(order)
-    return {
-        feature: colour(feature if few else position) for position, feature in enumerate(features)
-    }
+    """Return a colour for each feature that a page shows, its own if that is free."""
+    return page_colours(model.classifier.weight.detach().cpu().numpy(), order)
 
 
 def shrunk(picture: UInt8[np.ndarray, "S S 3"], side: int) -> UInt8[np.ndarray, "T T 3"]:

@@ -61,7 +61,9 @@ def failure_page(
     if confused:
         lines = confusion_lines(confused, model.class_names)
         sections.insert(0, Section("What is taken for what", tuple(lines)))
-    return Page("Mistakes", tuple(words), tuple(sections))
+    return Page(
+        f"Mistakes of {model.record.get('name', 'the model')}", tuple(words), tuple(sections)
+    )
 
 
 def _features(model: TokenModel, failure: Failure) -> tuple[list[int], list[int]]:

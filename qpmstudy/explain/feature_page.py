@@ -1,6 +1,7 @@
 """A feature: where it fires, and which classes use it (paper Fig. 14-17)."""
 
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -23,6 +24,7 @@ def feature_page(
     feature: int,
     strength: Float[np.ndarray, " C"],
     groups: Sequence[tuple[str, str, Sequence[Shown]]],
+    said: Sequence[str] = (),
 ) -> Page:
     """Return the page of a feature, meant by its column.
 
@@ -31,6 +33,7 @@ def feature_page(
         feature: the column.
         strength: its mean strength over each class's images, NaN where there are none.
         groups: images, each group with its heading and what it is in words.
+        said: what else is to be said, such as which images those are.
     """
     weight = model.classifier.weight[:, feature].detach().cpu().numpy()
     users = np.flatnonzero(weight)
@@ -41,7 +44,7 @@ def feature_page(
     if not binary:
         weights = (f"{model.class_names[label]} {weight[label]:+.2f}" for label in users)
         words.append(f"Weights: {', '.join(weights)}.")
-    words.append("Strength 1.00 is its usual peak over the training images.")
+    words += ["Strength 1.00 is its usual peak over the training images.", *said]
     sections = [
         Section(
             "How strongly it fires, by class",
@@ -51,9 +54,9 @@ def feature_page(
             ),
         )
     ]
-    for heading, said, shown in groups:
+    for heading, which, shown in groups:
         if shown:
-            sections.append(Section(heading, (said,), strips=_strips(feature, shown)))
+            sections.append(Section(heading, (which,), strips=_strips(feature, shown)))
     return Page(f"Feature {number}", tuple(words), tuple(sections))
 
 
@@ -137,7 +140,7 @@ def _strips(feature: int, shown: Sequence[Shown]) -> tuple[Strip, ...]:
             )
         )
         painted.append(Tile(shrunk(crop_at(overlay, place), side), ""))
-        whole.append(Tile(shrunk(overlay, side), ""))
+        whole.append(Tile(shrunk(overlay, side), "", PurePosixPath(one.name).name))
     return (
         Strip(tuple(crops), "crop", "around the place where it fires most"),
         Strip(tuple(painted), "the same, painted", "where it fires", its_colour),

@@ -88,7 +88,7 @@ def overview_png(found: Overview) -> bytes:
         2, 1, sharex=True, height_ratios=(1, max(1.0, size[1] - 1.6)), squeeze=True
     )
     top.bar(range(features), found.users(), color="#555555")
-    top.set_ylabel("classes")
+    top.set_ylabel("classes\nthat use it", fontsize=8)
     top.set_title(f"{found.title}: which class uses which feature", loc="left", fontsize=10)
     largest = max(float(np.abs(found.weight).max()), 1e-12)
     matrix.imshow(
@@ -96,13 +96,18 @@ def overview_png(found: Overview) -> bytes:
         interpolation="nearest",  # the ends of the map are nearly black
     )  # fmt: skip
     matrix.set_xticks(range(features), [str(number) for number in found.features], rotation=90)
-    matrix.set_xlabel("feature (its number in the dense model)")
+    matrix.set_xlabel("feature (its number in the dense model)", fontsize=8)
+    matrix.set_xticks(np.arange(features - 1) + 0.5, minor=True)
+    matrix.set_yticks(np.arange(classes - 1) + 0.5, minor=True)
+    if named:
+        matrix.grid(which="minor", color="white", linewidth=1)
+    matrix.tick_params(which="minor", length=0)
     if named:
         matrix.set_yticks(range(classes), [plain(_short(name)) for name in found.class_names])
     else:
         matrix.set_ylabel(f"{classes} classes")
     for axes in (top, matrix):
-        axes.tick_params(labelsize=7, length=2)
+        axes.tick_params(which="major", labelsize=7, length=2)
     return png(figure)
 
 

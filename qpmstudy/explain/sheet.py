@@ -10,7 +10,8 @@ from PIL import Image
 from qpmstudy.datasets.pictures import read_rgb
 from qpmstudy.errors import DataError
 from qpmstudy.explain.captions import Tile, sheet
-from qpmstudy.explain.overlays import colour, heat, out_of_reach, seen_picture, tinted
+from qpmstudy.explain.colouring import page_colours
+from qpmstudy.explain.overlays import heat, out_of_reach, seen_picture, tinted
 from qpmstudy.stages.base import StageOutput
 
 SIDE = 224
@@ -40,7 +41,7 @@ def overlay_sheet(evaluated: StageOutput, image_root: Path) -> UInt8[np.ndarray,
         w = weight[predicted]
         used = np.flatnonzero(w)
         heats = [heat(maps[:, f], (grid[0], grid[1]), float(peak[f]), SIDE) for f in used]
-        colours = [colour(index) for index in range(len(used))]
+        colours = list(page_colours(weight, used.tolist()).values())
         right = predicted == labels[position]
         said = "" if right else f"predicted {names[predicted]}"
         rows.append(

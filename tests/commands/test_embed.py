@@ -155,7 +155,7 @@ def test_broken_images_are_named_or_left_out(tmp_path: Path) -> None:
     refusal(root, 1, ["1 of the 18 images", "class 2/13.png", "--skip-broken"], *mine)
     result = here("embed", *mine, "--root", root, "--skip-broken")
     assert result.code == 0, result.err
-    assert "left out 1 broken images:\n  train/class 2/13.png: " in result.out
+    assert "left out 1 broken image:\n  train/class 2/13.png: " in result.out
     assert "17 images" in result.out
     assert "no object masks" not in result.out
 

@@ -55,6 +55,16 @@ def test_what_needs_masks_is_refused_before_anything_runs(
     assert not (photos / "runs/_artifacts").exists()
 
 
+def test_a_plan_that_cannot_be_launched_fails(tmp_path: Path) -> None:
+    """A script that plans before it launches must be able to tell."""
+    study = bare_study(tmp_path, "nowhere", UNMASKED)
+    for more in ((), ("--json",)):
+        planned = here("study", "plan", study, "--root", tmp_path / "empty", *more)
+        assert planned.code == 1
+        assert "There are no embeddings at" in planned.out
+        assert planned.err == ""
+
+
 def test_from_images_to_an_explained_prediction(photos: Path, tmp_path: Path) -> None:
     root = photos / "runs"
 
@@ -65,6 +75,7 @@ def test_from_images_to_an_explained_prediction(photos: Path, tmp_path: Path) ->
 
     told = done("study", "launch", bare_study(tmp_path, "bare", UNMASKED), "--root", root)
     assert "plausibility" not in told  # no column of dashes
+    assert told.rstrip().endswith(f"next: python cli.py study pareto bare --root {root}")
     for command in ("pareto", "report", "table", "show", "status"):
         done("study", command, "bare", "--root", root)
     page = (root / "bare/report.html").read_text(encoding="utf-8")

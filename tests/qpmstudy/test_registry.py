@@ -1,12 +1,13 @@
 """The registry: one error for an unknown name, another for a missing package, none hidden."""
 
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from qpmstudy.errors import ConfigError, NotInstalledError
-from qpmstudy.registry import Registry, did_you_mean
+from qpmstudy.registry import EXTRAS, Registry, did_you_mean, how_to_install
 
 THINGS: Registry[object] = Registry(
     "thing",
@@ -37,6 +38,16 @@ def test_an_unknown_name_lists_the_choices() -> None:
 def test_a_missing_package_is_named() -> None:
     with pytest.raises(NotInstalledError, match=r"'absent' needs the package 'no_such_package'"):
         THINGS.get("absent")
+
+
+def test_packages_of_an_extra_come_by_it() -> None:
+    """Those that pyproject.toml names, so that none is installed in another version."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    for package, extra in EXTRAS.items():
+        assert any(one.startswith(package) for one in extras[extra])
+        assert how_to_install(package) == f"pip install -c constraints.txt -e '.[{extra}]'"
+    assert how_to_install("timm") == "pip install -c constraints.txt -e ."
 
 
 def test_our_own_bugs_are_not_missing_packages() -> None:

@@ -133,6 +133,17 @@ def test_a_folder_of_images_gives_what_its_embeddings_gave(
     assert (tmp_path / "disagreements.csv").is_file()
 
 
+def test_a_folder_of_images_is_checked_once(
+    pair: tuple[Path, Path], finished: Any, birds: ImageDataset
+) -> None:
+    """Though each of the models might be of another dataset, with another layout."""
+    where = ("--data", birds.root, "--dataset", "cub2011", "--split", "test")
+    found = here("compare", *pair, "--root", finished.root.path, *where)
+    assert found.code == 0, found.err
+    assert found.out.count(f"checking {birds.root}") == 1
+    assert "McNemar's exact test of whether both are right equally often: p = " in found.out
+
+
 def test_images_that_only_one_has_are_left_out(pair: tuple[Path, Path], finished: Any) -> None:
     """And of images that a configuration was chosen on it is told."""
     images = [stored_images(path, finished.root, split="validation") for path in pair]

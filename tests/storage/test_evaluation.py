@@ -17,8 +17,8 @@ from qpmstudy.files import sha256
 from storage import token_streams
 from storage.evaluation import Evaluation, evaluate_images, evaluate_stored
 from storage.export import export_study
+from storage.folder_images import ImageFolder
 from storage.layout import StorageRoot
-from storage.model_images import ImageFolder
 
 SPLITS = ("test", "shift", "validation", "train")
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dataset_layouts import make_folder
 from qpmstudy.errors import ConfigError, DataError
@@ -72,6 +73,10 @@ def test_broken_images_are_left_out_by_choice(root: StorageRoot, data: Path) -> 
     lines = "\n".join(summary(store))
     assert "left out 2 broken images" in lines
     assert all(name in lines for name in spoilt)
+    (train, test) = ((light.splits == split).sum() for split in ("train", "test"))
+    assert f"classes: {test} test, {train} train images\n" in lines
+    example = yaml.safe_load(lines.rpartition("in a study file: ")[2])
+    assert example == {"embeddings": {"dataset": NAME, "backbone": "pixels-112"}}
     # again: nothing is checked or computed; without the choice they are named again
     told = Told()
     assert embed(root, NAME, "pixels-112", told, skip).fingerprint == store.fingerprint

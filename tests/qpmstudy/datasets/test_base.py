@@ -82,6 +82,27 @@ def test_a_segmentation_turns_with_its_image(birds: ImageDataset) -> None:
     assert mask[:10, 10:].all()
 
 
+@pytest.mark.parametrize(("stored_as", "turn"), [(5, "TRANSPOSE"), (6, "ROTATE_270")])
+def test_a_segmentation_of_the_picture_as_it_is_shown_is_not_turned(
+    birds: ImageDataset, stored_as: int, turn: str
+) -> None:
+    """Programs that show pictures upright draw on 20 x 30 pixels what is stored as 30 x 20."""
+    stored = np.zeros((20, 30, 3), np.uint8)
+    stored[:10, :10] = 255
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = stored_as
+    picture = Image.fromarray(stored)
+    picture.save(birds.image_path(0), exif=exif)
+    shown = picture.transpose(Image.Transpose[turn])
+    shown.convert("L").save(birds.mask_path(0))
+    mask = birds.mask(0)
+    assert mask is not None
+    assert np.array_equal(mask, np.asarray(birds.image(0))[:, :, 0] > 0)
+    picture.save(birds.image_path(0))  # upright: now they belong to different pictures
+    with pytest.raises(DataError, match=r"has 20 x 30 pixels and its image 30 x 20"):
+        birds.mask(0)
+
+
 def test_the_fingerprint_sees_every_part(birds: ImageDataset) -> None:
     prints = {birds.fingerprint()}
     assert open_cub("tiny", birds.root).fingerprint() in prints

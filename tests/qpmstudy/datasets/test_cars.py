@@ -58,7 +58,7 @@ def test_the_devkits_own_test_list_has_no_labels(tmp_path: Path) -> None:
         ((3, 4, 2, 30, 1, "00001.jpg"), r"box has no extent"),
         ((3, 4, 20, 30, 1, "../00001.jpg"), r"file is no name"),
         ((3, 4, 20, 30, 1, 7), r"file is no name"),
-        ((3, 4, 20, 30, 1, "absent.jpg"), r"of which 1 are missing.*absent\.jpg"),
+        ((3, 4, 20, 30, 1, "absent.jpg"), r"of which 1 is missing.*absent\.jpg"),
         ((3, 4, 20, 30, 1, "00002.jpg"), r"names cars_train/00002\.jpg more than once"),
     ],
 )

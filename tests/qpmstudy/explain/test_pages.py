@@ -20,6 +20,7 @@ from qpmstudy.explain.page_html import page_html
 from qpmstudy.explain.page_picture import _font, page_picture, wrapped
 from qpmstudy.inference import InterpretableModel
 
+AVERAGE = np.array([-1.5, 0.25, 0.5, 1.0])
 EVIL = '<script>alert(1)</script>"&_$x$'
 
 
@@ -94,7 +95,7 @@ def test_two_classes_have_their_features_by_who_uses_them(
     small_model: InterpretableModel, shown: Callable[..., Shown]
 ) -> None:
     """owl and wren share one feature of two, owl and gull none."""
-    page = class_page(small_model, [0, 1], [[shown(0)], [shown(1), shown(1)]])
+    page = class_page(small_model, [0, 1], [[shown(0)], [shown(1), shown(1)]], AVERAGE, ["whose"])
     assert [section.heading for section in page.sections] == [
         *("Examples", "Both use", "Only owl uses", "Only wren uses")
     ]
@@ -104,26 +105,30 @@ def test_two_classes_have_their_features_by_who_uses_them(
     assert len(set(spots)) == 3
     assert page.sections[0].bands == (("owl", 1), ("wren", 2))
     said = [tile.subtitle for tile in page.sections[2].strips[0].tiles]
-    prediction = shown(0).drawing.prediction
+    added = float(shown(0).drawing.prediction.contributions[0, 0])
     assert said == [
-        f"adds {signed(float(prediction.contributions[0, 0]))}",
+        f"adds {signed(added)}, {signed(added - AVERAGE[0])} against average",
         *("not used", "not used"),
     ]
+    assert page.words[-1] == "whose"
+    assert {tile.title for tile in page.sections[0].strips[0].tiles} == {"a.png"}
     image, found = both_ways(page)
     assert image.width == WIDTH
     assert "owl and wren" in found.text
-    apart = class_page(small_model, [0, 2], [[shown(0)], [shown(2)]])
+    apart = class_page(small_model, [0, 2], [[shown(0)], [shown(2)]], AVERAGE)
     assert "Both use" not in [section.heading for section in apart.sections]
 
 
 def test_a_class_without_features_has_a_page(
     biased_model: InterpretableModel, shown: Callable[..., Shown]
 ) -> None:
-    page = class_page(biased_model, [1], [[shown(1, biased_model)]])
+    page = class_page(biased_model, [1], [[shown(1, biased_model)]], AVERAGE)
     assert page.words == ("It uses no feature.",)
     assert [section.heading for section in page.sections] == ["Examples"]
     both_ways(page)
-    signs = class_page(biased_model, [0, 2], [[shown(0, biased_model)], [shown(2, biased_model)]])
+    signs = class_page(
+        biased_model, [0, 2], [[shown(0, biased_model)], [shown(2, biased_model)]], AVERAGE
+    )
     assert signs.sections[1].strips[0].words == "weight +0.50 and +0.75"
 
 

@@ -168,8 +168,11 @@ def test_packages_that_are_missing_are_named_and_stood_in_for():
     assert license_line.startswith("none | 0 | The license 'gurobi' needs the package 'gurobipy'")
     gurobi, highs = (
         f"The selection solver {solver!r} needs the package {package!r}, which is not installed: "
-        f"pip install {package}"
-        for solver, package in (("gurobi", "gurobipy"), ("highs", "highspy"))
+        f"pip install -c constraints.txt -e {what}"
+        for solver, package, what in (
+            ("gurobi", "gurobipy", "."),
+            ("highs", "highspy", "'.[highs]'"),
+        )
     )
     instead = "lagrangian | "
     assert lines == [gurobi, instead + gurobi, highs, instead + highs, instead + gurobi]
