@@ -21,7 +21,7 @@ from cluster.rungs import Report, Verdict
 from cluster.session import ray_options
 from cluster.shared_embeddings import SharedEmbeddings
 from cluster.stage_book import Decision, Failure, StageBook
-from cluster.stage_errors import SilentError, StageError, failure, told
+from cluster.stage_errors import EndedError, StageError, failure, told
 from cluster.stage_source import StageReport, StageRequest
 from cluster.tokens import NO_TOKEN, tokens_for, tokens_in_cluster
 from qpmstudy.stage_graph import STAGES
@@ -29,7 +29,7 @@ from storage.artifacts import ArtifactStore
 from storage.study.spec import Resources
 
 WAITING_REQUESTS = 100_000  # more than any study has in flight
-PAUSE = {Failure.LOST: 1.0, Failure.MEMORY: 10.0, Failure.STORAGE: 5.0}
+PAUSE = {Failure.LOST: 1.0, Failure.MEMORY: 10.0, Failure.LATE: 1.0, Failure.STORAGE: 5.0}
 """Seconds before another attempt: others may have to give memory back first."""
 
 
@@ -97,7 +97,7 @@ class StageLedger:
         self._epochs: dict[str, list[dict[str, float]]] = {}
         self._seconds: dict[str, list[float]] = {stage: [] for stage in STAGES}
         self._flights: dict[str, Flight] = {}  # by attempt
-        self._silences: list[str] = []  # what is told of processes that were killed
+        self._endings: list[str] = []  # what is told of processes that were ended
 
     async def obtain(self, request: StageRequest, embeddings: SharedEmbeddings) -> StageReport:
         """Return once the result of a stage is stored.
@@ -167,8 +167,11 @@ class StageLedger:
             StageError: it failed for good.
             StorageError: not the stage failed, but what its result is kept in.
         """
+        limit = self._resources.get(request.stage, Resources()).limit_seconds
         while True:
-            flight = Flight(lambda attempt: self._submit(request, embeddings, attempt), self._lease)
+            flight = Flight(
+                lambda attempt: self._submit(request, embeddings, attempt), self._lease, limit
+            )
             self._flights[flight.attempt] = flight
             try:
                 return await flight.result()
@@ -178,9 +181,9 @@ class StageLedger:
             except Exception as error:
                 why = failure(error)
                 again = self._book.failed(request.key, why)
-                if isinstance(error, SilentError):
+                if isinstance(error, EndedError):
                     what = "the stage is computed again" if again else "the stage is given up"
-                    self._silences.append(f"{request.stage}: {error}; {what}")
+                    self._endings.append(f"{request.stage}: {error}; {what}")
                 if not again:
                     raise told(error, request.stage, why) from None
             finally:
@@ -242,7 +245,7 @@ class StageLedger:
             "tally": {stage: self._book.tally(stage) for stage in STAGES},
             "running": {stage: count for stage, count in self._book.running.items() if count},
             "retries": dict(self._book.retries),
-            "silences": list(self._silences),
+            "endings": list(self._endings),
             "mean_seconds": {
                 stage: sum(seconds) / len(seconds)
                 for stage, seconds in self._seconds.items()
