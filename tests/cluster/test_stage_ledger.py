@@ -273,6 +273,31 @@ def test_a_call_into_c_that_no_interrupt_reaches_is_ended_in_bounded_time(
     until(lambda: ray.available_resources().get("CPU") == 2)
 
 
+def test_waiting_for_resources_is_no_part_of_a_time_limit(
+    shared: SharedEmbeddings, tmp_path: Path
+) -> None:
+    """They are taken for longer than that; then the stage has them all."""
+    free = tmp_path / "free"
+
+    @ray.remote(num_cpus=2)  # all there are
+    def others() -> None:
+        while not free.exists():
+            time.sleep(0.1)
+
+    ray.wait(list(shared.shards), num_returns=len(shared.shards), timeout=60)
+    taken = others.remote()
+    until(lambda: ray.available_resources().get("CPU", 0) == 0)
+    needs = {"dense": Resources(cpu=2, time_limit="10s")}
+    ledger = start_ledger(ArtifactStore(tmp_path / "artifacts"), needs, lease=8.0)
+    answer = ledger.obtain.remote(request_for(shared), shared)
+    time.sleep(12)
+    assert running(ledger) == {"dense": 1}
+    write_bytes(free, b"")
+    assert ray.get(answer, timeout=60).decision is Decision.COMPUTE
+    assert ray.get(ledger.snapshot.remote(), timeout=60)["endings"] == []
+    ray.get(taken, timeout=60)
+
+
 def until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + 60
     while not condition():
