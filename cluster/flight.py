@@ -55,7 +55,8 @@ class Flight:
             over = self.lease.tick()
             if over is None:
                 continue
-            await (self.stop() if over.late else self._silence(over.holder))
+            # No interrupt: whoever hangs may not be there for the next stage.
+            await (self._force() if over.late else self._silence(over.holder))
             if self._ended.done() and not self._ended.exception():
                 break  # it was stored at the last moment
             if over.late:
@@ -69,8 +70,11 @@ class Flight:
         Ray has to ask the process for either. One that does not answer is killed on its node.
         """
         ray.cancel(self.running)
-        if await self._over(GRACE_SECONDS):
-            return
+        if not await self._over(GRACE_SECONDS):
+            await self._force()
+
+    async def _force(self) -> None:
+        """End the task and its process."""
         ray.cancel(self.running, force=True)
         if self.lease.holder and not await self._over(GRACE_SECONDS):
             await _kill(self.lease.holder)

@@ -36,7 +36,7 @@ ATTEMPTS: Mapping[Failure, int] = {
     Failure.ERROR: 1,
     Failure.LOST: 4,
     Failure.MEMORY: 3,
-    Failure.LATE: 2,  # elsewhere, if there is a choice; each attempt costs the whole limit
+    Failure.LATE: 2,  # each costs the whole limit
     Failure.STORAGE: 2,
 }
 """How often a stage may end in this way before it has failed."""

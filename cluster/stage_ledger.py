@@ -18,7 +18,7 @@ from cluster.heartbeat import LedgerLine
 from cluster.leases import SECONDS, Holder
 from cluster.rung_desk import RungDesk
 from cluster.rungs import Report, Verdict
-from cluster.session import ray_options
+from cluster.session import elsewhere, ray_options
 from cluster.shared_embeddings import SharedEmbeddings
 from cluster.stage_book import Decision, Failure, StageBook
 from cluster.stage_errors import EndedError, StageError, failure, told
@@ -167,11 +167,13 @@ class StageLedger:
             StageError: it failed for good.
             StorageError: not the stage failed, but what its result is kept in.
         """
-        limit = self._resources.get(request.stage, Resources()).limit_seconds
+        limit, shunned = self._resources.get(request.stage, Resources()).limit_seconds, ""
+
+        def submit(attempt: str) -> Any:
+            return self._submit(request, embeddings, attempt, shunned)
+
         while True:
-            flight = Flight(
-                lambda attempt: self._submit(request, embeddings, attempt), self._lease, limit
-            )
+            flight = Flight(submit, self._lease, limit)
             self._flights[flight.attempt] = flight
             try:
                 return await flight.result()
@@ -182,6 +184,7 @@ class StageLedger:
                 why = failure(error)
                 again = self._book.failed(request.key, why)
                 if isinstance(error, EndedError):
+                    shunned = error.holder.node
                     what = "the stage is computed again" if again else "the stage is given up"
                     self._endings.append(f"{request.stage}: {error}; {what}")
                 if not again:
@@ -191,7 +194,10 @@ class StageLedger:
             self._epochs.pop(request.key, None)
             await asyncio.sleep(PAUSE[why])
 
-    def _submit(self, request: StageRequest, embeddings: SharedEmbeddings, attempt: str) -> Any:
+    def _submit(
+        self, request: StageRequest, embeddings: SharedEmbeddings, attempt: str, shunned: str
+    ) -> Any:
+        """Start the task, not on the node `shunned` if another is free."""
         resources = self._resources.get(request.stage, Resources())
         tokens = tokens_for(request.stage, request.config, resources)
         withheld = {}
@@ -202,6 +208,7 @@ class StageLedger:
             # without this Tune would capture the task in the trial's own reservation
             scheduling_strategy=PlacementGroupSchedulingStrategy(placement_group=None),
             **ray_options(resources, tokens),
+            **(elsewhere(shunned) if shunned else {}),
         ).remote(
             request,
             embeddings,

@@ -49,16 +49,16 @@ def test_a_stage_that_hangs_is_ended_at_its_limit_and_goes_on_once_what_it_reads
     os.mkfifo(shard)
     study = limited(tmp_path / "smoke.yaml", "2s")
     failed = run("study", "launch", study, "--root", fresh_root, timeout=240)
-    assert failed.code == 0, failed.err
+    assert failed.code == 1, failed.err
     ended = "was not done after its time limit of 2s and was ended"
     assert f"{ended}; the stage is computed again" in failed.err
-    assert f"{ended}; the stage is given up" in failed.err
     (row,) = facts(fresh_root)
+    assert f"{ended}; the stage is given up" in failed.err
     assert row["status"] == "FAIL"
     for words in (f"on {os.uname().nodename} {ended}", "'dense'", "stages.dense.time_limit"):
         assert words in row["error"]
 
-    limited(study, "15s")  # enough to import torch and to train, and no part of the question
+    limited(study, "25s")  # enough to import torch and to train, and no part of the question
     driver = start("study", "launch", study, "--root", fresh_root, "--retry-failed")
     assert becomes(lambda: dense(driver), 120)
     (hanging,) = dense(driver)
@@ -67,7 +67,7 @@ def test_a_stage_that_hangs_is_ended_at_its_limit_and_goes_on_once_what_it_reads
     kept.rename(shard)  # before another process has imported torch and gets to it
     out, err = driver.communicate(timeout=240)
     assert driver.returncode == 0, err + out
-    assert err.count("was not done after its time limit of 15s") == 1, err
+    assert err.count("was not done after its time limit of 25s") == 1, err
     (again,) = facts(fresh_root)
     assert again["status"] == "COMPLETE"
     assert again["key.dense"] == row["key.dense"]
