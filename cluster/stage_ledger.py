@@ -5,6 +5,7 @@ nothing more, and so makes sure that a stage wanted by many trials is computed o
 """
 
 import asyncio
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -47,10 +48,12 @@ def compute_stage(
     `withheld` says which solvers may not be used here, and why. Committing twice leaves one result.
     """
     with line.beating():
-        import torch
+        try:
+            import torch
 
-        from qpmstudy.pipeline import run_stage
-
+            from qpmstudy.pipeline import run_stage
+        except KeyboardInterrupt:  # half of torch would stay, and fail the next stage here
+            os._exit(1)
         torch.set_num_threads(threads)
         inputs = {name: artifacts.read(name, key) for name, key in request.inputs.items()}
         tokens = embeddings.get()

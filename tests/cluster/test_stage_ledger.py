@@ -241,6 +241,23 @@ def test_a_stage_is_stopped_once_nobody_waits_for_it_and_not_before(
     assert [path.name for path in (tmp_path / "dense").glob("*/*")] == [report.key]
 
 
+def test_a_stage_that_is_stopped_while_it_imports_spoils_no_other(
+    shared: SharedEmbeddings, tmp_path: Path
+) -> None:
+    """Processes are used again; half of torch in one would fail whatever comes after."""
+    ledger = start_ledger(ArtifactStore(tmp_path), {"dense": Resources(cpu=2)})  # all there are
+    long = request_for(shared, config=with_values(CONFIG, {"dense.epochs": 10_000}))
+    for pid in processes("ray::IDLE"):  # which have imported it already
+        os.kill(pid, signal.SIGKILL)
+    answer = ledger.obtain.remote(long, shared)
+    begun("ray::dense")
+    ray.get(ledger.leave.remote(long), timeout=60)
+    with pytest.raises(ray.exceptions.RayTaskError, match="is wanted by nobody"):
+        ray.get(answer, timeout=60)
+    (report,) = ask(ledger, shared, request_for(shared))
+    assert report.decision is Decision.COMPUTE
+
+
 @pytest.mark.parametrize("library", [ctypes.CDLL, ctypes.PyDLL])
 def test_a_call_into_c_that_no_interrupt_reaches_is_ended_in_bounded_time(
     shared: SharedEmbeddings,
