@@ -83,7 +83,7 @@ def told(error: Exception, stage: str, why: Failure) -> StageError | StorageErro
     if why is Failure.ERROR:
         return _raised(error)
     if why is Failure.STORAGE:
-        return StorageError(f"the stage {stage!r} could not read or write: {_last_line(error)}")
+        return StorageError(f"the stage {stage!r} could not read or write: {last_line(error)}")
     remedy = "Launch with --retry-failed to try again"
     if why is Failure.LATE:
         remedy = (
@@ -93,26 +93,27 @@ def told(error: Exception, stage: str, why: Failure) -> StageError | StorageErro
         )
     return StageError(
         f"The stage {stage!r} was given up after {ATTEMPTS[why]} attempts: {WORDS[why]}. {remedy}; "
-        f"the last error: {_last_line(error)}",
+        f"the last error: {last_line(error)}",
         _excerpt(error),
     )
+
+
+def last_line(error: Exception) -> str:
+    """Return the last line of an error's message, or its name if it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__
 
 
 def _raised(error: Exception) -> StageError:
     cause = getattr(error, "cause", None) or error
     if isinstance(cause, QpmStudyError):
         return StageError(str(cause).strip())
-    return StageError(f"{type(cause).__name__}: {_last_line(cause)}", _excerpt(error))
+    return StageError(f"{type(cause).__name__}: {last_line(cause)}", _excerpt(error))
 
 
 def _names(error: Exception) -> str:
     """Return the names of an error's classes: torch's own error of a GPU is known by its name."""
     return " ".join(kind.__name__ for kind in type(error).__mro__)
-
-
-def _last_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[-1].strip() if lines else type(error).__name__
 
 
 def _excerpt(error: Exception) -> str:
