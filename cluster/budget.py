@@ -1,14 +1,10 @@
 """What a launch may spend: time, and stages that it computes."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from qpmstudy.errors import ConfigError
-
-UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
-_PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+from storage.study.durations import seconds_of, words
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ class Budget:
             stages: that were computed since, those that run included.
         """
         if self.seconds is not None and seconds >= self.seconds:
-            return f"the time budget of {_words(self.seconds)} is spent"
+            return f"the time budget of {words(self.seconds)} is spent"
         if self.stages is not None and stages >= self.stages:
             return f"the budget of {self.stages} computed stages is spent"
         return None
@@ -65,22 +61,7 @@ class Spending:
 
 
 def _seconds(text: str) -> float:
-    compact = text.strip().lower().replace(" ", "")
-    found = _DURATION.fullmatch(compact)
-    total = sum(float(n) * UNITS[unit] for n, unit in _PART.findall(compact)) if found else 0.0
-    if total <= 0:
-        raise ConfigError(
-            f"--time-budget takes a time such as 90m, 1h30m or 2.5h, above 0 (got {text!r})."
-        )
-    return total
-
-
-def _words(seconds: float) -> str:
-    if seconds < 1:
-        return f"{seconds:g}s"
-    rest, parts = round(seconds), list[str]()
-    for unit in ("d", "h", "m", "s"):
-        count, rest = divmod(rest, int(UNITS[unit]))
-        if count:
-            parts.append(f"{count}{unit}")
-    return " ".join(parts)
+    try:
+        return seconds_of(text)
+    except ValueError as error:
+        raise ConfigError(f"--time-budget {error} (got {text!r}).") from None

@@ -32,7 +32,8 @@ def forecast_view(found: Forecast) -> Group:
         counts = (str(one.distinct), str(one.stored), str(one.compute))
         table.add_row(one.stage, *counts, takes, one.basis)
     stages = [table] if found.stages else []
-    return Group(Text("\n".join(head)), *stages, Text("\n".join([_cost(found), *_needs(found)])))
+    below = [_cost(found), *found.late, *_needs(found)]
+    return Group(Text("\n".join(head)), *stages, Text("\n".join(below)))
 
 
 def _cost(found: Forecast) -> str:

@@ -1,8 +1,9 @@
-"""When a computation that shows no sign of life is taken for lost: no Ray, clock or thread.
+"""When a computation is given up, silent or still at it after its time: no Ray, clock or thread.
 
 Whoever computes beats, whoever waits for it ticks. A lease is over when so many ticks have passed
-since the last beat. They are counted, not read from a clock: time in which the one who waits stood
-still, because it was stopped or because everything was, as on a laptop that slept, is one tick.
+since the last beat, or since the first if there is a time limit. They are counted, not read from a
+clock: time in which the one who waits stood still, because it was stopped or because everything
+was, as on a laptop that slept, is one tick.
 """
 
 import math
@@ -35,26 +36,48 @@ class Holder:
     pid: int
 
 
+@dataclass(frozen=True)
+class Over:
+    """The end of a lease.
+
+    Attributes:
+        holder: whose process is to be ended.
+        late: it gives signs of life, but its time limit is over; else it was silent for too long.
+    """
+
+    holder: Holder
+    late: bool
+
+
 @dataclass
 class Lease:
     """The claim of one computation on its stage.
 
     It runs from the first beat: until then the computation waits for its resources.
+
+    Attributes:
+        limit: how many ticks the computation may take.
+        holder: who computes, known from the first beat on.
     """
 
+    limit: float = math.inf
     holder: Holder | None = None
-    _ticks: int = 0  # since the last beat
+    _silent: int = 0  # ticks since the last beat
+    _taken: int = -1  # since the first one; the tick after it may come at once, and is no time
 
     def beat(self, holder: Holder) -> None:
         """Note a sign of life."""
-        self.holder, self._ticks = holder, 0
+        self.holder, self._silent = holder, 0
 
-    def tick(self) -> Holder | None:
-        """Note that time has passed; return who has been silent for too long, or None."""
+    def tick(self) -> Over | None:
+        """Note that time has passed; return how the lease is over, or None while it is not."""
         if self.holder is None:
             return None
-        self._ticks += 1
-        return self.holder if self._ticks >= TICKS else None
+        self._silent += 1
+        self._taken += 1
+        if self._silent >= TICKS:
+            return Over(self.holder, late=False)
+        return Over(self.holder, late=True) if self._taken >= self.limit else None
 
 
 def lease_seconds() -> float:

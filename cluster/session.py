@@ -15,6 +15,9 @@ from cluster.tokens import TOKEN
 from qpmstudy.errors import ConfigError, DataError, WorkerError
 from storage.study.spec import Resources
 
+NODE_LABEL = "ray.io/node-id"
+"""The label by which Ray itself names each node."""
+
 
 def joins_cluster() -> bool:
     """Return whether RAY_ADDRESS names a cluster to join, instead of starting a local one."""
@@ -165,6 +168,14 @@ def ray_options(resources: Resources, tokens: float) -> dict[str, object]:
     """Return what Ray's `.options()` takes to reserve these resources and Gurobi tokens."""
     custom = {TOKEN: tokens} if tokens else {}
     return {"num_cpus": resources.cpu, "num_gpus": resources.gpu, "resources": custom}
+
+
+def elsewhere(node: str) -> dict[str, object]:
+    """Return what Ray's `.options()` takes to run on another node than this, if one is free."""
+    return {
+        "label_selector": {NODE_LABEL: f"!{node}"},
+        "fallback_strategy": [{"label_selector": {}}],
+    }
 
 
 def _needs(resources: Resources) -> dict[str, float]:

@@ -26,6 +26,8 @@ class Failure(Enum):
     """Its worker or node died or fell silent, or an input was lost with one."""
     MEMORY = "memory"
     """It was denied memory, of the machine or of a GPU; another may leave more."""
+    LATE = "late"
+    """It was not done within its time limit: it hangs on its node, or needs longer than that."""
     STORAGE = "storage"
     """A file could not be read or written: full, read-only, gone."""
 
@@ -34,6 +36,7 @@ ATTEMPTS: Mapping[Failure, int] = {
     Failure.ERROR: 1,
     Failure.LOST: 4,
     Failure.MEMORY: 3,
+    Failure.LATE: 2,  # each costs the whole limit
     Failure.STORAGE: 2,
 }
 """How often a stage may end in this way before it has failed."""

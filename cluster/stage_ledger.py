@@ -5,6 +5,7 @@ nothing more, and so makes sure that a stage wanted by many trials is computed o
 """
 
 import asyncio
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,10 +19,10 @@ from cluster.heartbeat import LedgerLine
 from cluster.leases import SECONDS, Holder
 from cluster.rung_desk import RungDesk
 from cluster.rungs import Report, Verdict
-from cluster.session import ray_options
+from cluster.session import elsewhere, ray_options
 from cluster.shared_embeddings import SharedEmbeddings
 from cluster.stage_book import Decision, Failure, StageBook
-from cluster.stage_errors import SilentError, StageError, failure, told
+from cluster.stage_errors import EndedError, StageError, failure, told
 from cluster.stage_source import StageReport, StageRequest
 from cluster.tokens import NO_TOKEN, tokens_for, tokens_in_cluster
 from qpmstudy.stage_graph import STAGES
@@ -29,7 +30,7 @@ from storage.artifacts import ArtifactStore
 from storage.study.spec import Resources
 
 WAITING_REQUESTS = 100_000  # more than any study has in flight
-PAUSE = {Failure.LOST: 1.0, Failure.MEMORY: 10.0, Failure.STORAGE: 5.0}
+PAUSE = {Failure.LOST: 1.0, Failure.MEMORY: 10.0, Failure.LATE: 1.0, Failure.STORAGE: 5.0}
 """Seconds before another attempt: others may have to give memory back first."""
 
 
@@ -47,10 +48,12 @@ def compute_stage(
     `withheld` says which solvers may not be used here, and why. Committing twice leaves one result.
     """
     with line.beating():
-        import torch
+        try:
+            import torch
 
-        from qpmstudy.pipeline import run_stage
-
+            from qpmstudy.pipeline import run_stage
+        except KeyboardInterrupt:  # half of torch would stay, and fail the next stage here
+            os._exit(1)
         torch.set_num_threads(threads)
         inputs = {name: artifacts.read(name, key) for name, key in request.inputs.items()}
         tokens = embeddings.get()
@@ -97,7 +100,7 @@ class StageLedger:
         self._epochs: dict[str, list[dict[str, float]]] = {}
         self._seconds: dict[str, list[float]] = {stage: [] for stage in STAGES}
         self._flights: dict[str, Flight] = {}  # by attempt
-        self._silences: list[str] = []  # what is told of processes that were killed
+        self._endings: list[str] = []  # what is told of processes that were ended
 
     async def obtain(self, request: StageRequest, embeddings: SharedEmbeddings) -> StageReport:
         """Return once the result of a stage is stored.
@@ -167,8 +170,13 @@ class StageLedger:
             StageError: it failed for good.
             StorageError: not the stage failed, but what its result is kept in.
         """
+        limit, shunned = self._resources.get(request.stage, Resources()).limit_seconds, ""
+
+        def submit(attempt: str) -> Any:
+            return self._submit(request, embeddings, attempt, shunned)
+
         while True:
-            flight = Flight(lambda attempt: self._submit(request, embeddings, attempt), self._lease)
+            flight = Flight(submit, self._lease, limit)
             self._flights[flight.attempt] = flight
             try:
                 return await flight.result()
@@ -178,9 +186,10 @@ class StageLedger:
             except Exception as error:
                 why = failure(error)
                 again = self._book.failed(request.key, why)
-                if isinstance(error, SilentError):
+                if isinstance(error, EndedError):
+                    shunned = error.holder.node
                     what = "the stage is computed again" if again else "the stage is given up"
-                    self._silences.append(f"{request.stage}: {error}; {what}")
+                    self._endings.append(f"{request.stage}: {error}; {what}")
                 if not again:
                     raise told(error, request.stage, why) from None
             finally:
@@ -188,7 +197,10 @@ class StageLedger:
             self._epochs.pop(request.key, None)
             await asyncio.sleep(PAUSE[why])
 
-    def _submit(self, request: StageRequest, embeddings: SharedEmbeddings, attempt: str) -> Any:
+    def _submit(
+        self, request: StageRequest, embeddings: SharedEmbeddings, attempt: str, shunned: str
+    ) -> Any:
+        """Start the task, not on the node `shunned` if another is free."""
         resources = self._resources.get(request.stage, Resources())
         tokens = tokens_for(request.stage, request.config, resources)
         withheld = {}
@@ -199,6 +211,7 @@ class StageLedger:
             # without this Tune would capture the task in the trial's own reservation
             scheduling_strategy=PlacementGroupSchedulingStrategy(placement_group=None),
             **ray_options(resources, tokens),
+            **(elsewhere(shunned) if shunned else {}),
         ).remote(
             request,
             embeddings,
@@ -242,7 +255,7 @@ class StageLedger:
             "tally": {stage: self._book.tally(stage) for stage in STAGES},
             "running": {stage: count for stage, count in self._book.running.items() if count},
             "retries": dict(self._book.retries),
-            "silences": list(self._silences),
+            "endings": list(self._endings),
             "mean_seconds": {
                 stage: sum(seconds) / len(seconds)
                 for stage, seconds in self._seconds.items()

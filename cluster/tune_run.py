@@ -119,7 +119,7 @@ class _Watch:
         self.most = min(self._demand.most, max(1, driver.jobs))
         self._ledger = start_ledger(root.artifacts, dict(spec.stages), lease)
         self._polled = self._rungs = 0.0
-        self._heard = 0  # of processes that fell silent
+        self._heard = 0  # of processes that were ended
         self.snapshot: dict[str, Any] = {"tally": {}, "running": {}, "mean_seconds": {}}
 
     def source(self, reading: Reading, stores: Sequence[EmbeddingStore]) -> LedgerSource:
@@ -172,10 +172,10 @@ class _Watch:
         except ray.exceptions.RayError:  # the display must never be what ends a study
             return False
         self._polled = time.monotonic()
-        silences = self.snapshot["silences"]
-        heard, self._heard = self._heard, len(silences)  # fewer than before by a new ledger
-        for silence in silences[heard:]:
-            logger.warning(silence)
+        endings = self.snapshot["endings"]
+        heard, self._heard = self._heard, len(endings)  # fewer than before by a new ledger
+        for ending in endings[heard:]:
+            logger.warning(ending)
         return True
 
     def end(self) -> None:

@@ -5,21 +5,28 @@ later, as an autoscaler's do, are not asked: they come from the same image or fo
 """
 
 import platform
+import time
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from cluster.stage_errors import last_line
 from qpmstudy.errors import ConfigError
 from qpmstudy.files import write_bytes
 from storage.provenance import PROJECT, source_hash, versions
 
 WAIT_SECONDS = 120.0  # a first task imports torch, perhaps from a slow file system
+PAUSE_SECONDS = 3.0  # after which a process that died with its node is seen to have
+DEAD = (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError)
+CRASHED = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)
 SAME_CODE = "Install the same versions on every node: pip install -c constraints.txt -e ."
 SILENT = "gave no answer"
+DIED = "that was asked died"
+LOGGED = "What a process died of stands in its node's logs (/tmp/ray/session_latest/logs there)."
 ANSWERING = "See whether a node that gives no answer still runs, and take it out of the cluster."
 SAME_ROOT = "Put --root on a file system that every node mounts at the same path, writable."
 
@@ -68,7 +75,8 @@ def check_nodes(root: Path) -> list[str]:
         A line for each node that went away before it could answer: no stage will run there.
 
     Raises:
-        ConfigError: nodes that differ, and in what, or that are there but give no answer.
+        ConfigError: nodes that differ, and in what, or that are there but give no answer, with why
+            as far as it is known.
     """
     root = root.resolve()
     probe = f".probe-{uuid.uuid4().hex}"
@@ -90,32 +98,57 @@ def check_nodes(root: Path) -> list[str]:
 
 def _ask(root: Path, probe: str) -> tuple[list[NodeReport], list[str], list[str]]:
     """Run `report` on each node; returns the reports, who went away, and why others gave none."""
-    task = ray.remote(num_cpus=0, max_retries=0)(report)
-    asked = {
-        task.options(
-            name="check", scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], False)
-        ).remote(root, probe): f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+    names = {
+        node["NodeID"]: f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
         for node in ray.nodes()
         if node["Alive"]
     }
+    answers = _answers(names, root, probe)
+    crashed = [node for node, answer in answers.items() if isinstance(answer, CRASHED)]
+    if crashed:  # of a node that is about to die this may be all that is known yet
+        time.sleep(PAUSE_SECONDS)
+        answers |= _answers(crashed, root, probe)
     reports, gone, problems = [], [], []
-    done, late = ray.wait(list(asked), num_returns=len(asked), timeout=WAIT_SECONDS)
-    problems += [f"{asked[one]}: {SILENT} in {WAIT_SECONDS:.0f} s" for one in late]
-    for one in done:
-        try:
-            found: NodeReport = ray.get(one)
-            reports.append(NodeReport(asked[one], found.versions, found.code, found.root))
-        except (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError):
-            gone.append(asked[one])  # no stage will run there
-        except Exception as error:  # whatever an import of other code may raise
-            why = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-            problems.append(f"{asked[one]}: cannot run qpmstudy ({why})")
+    for node, answer in answers.items():
+        name = names[node]
+        if isinstance(answer, NodeReport):
+            reports.append(replace(answer, node=name))
+        elif isinstance(answer, DEAD):
+            gone.append(name)  # no stage will run there
+        elif answer is None:
+            problems.append(f"{name}: {SILENT} in {WAIT_SECONDS:.0f} s")
+        elif isinstance(answer, CRASHED):
+            problems.append(f"{name}: the process {DIED}, twice ({last_line(answer)})")
+        else:
+            problems.append(f"{name}: cannot run qpmstudy ({last_line(answer)})")
     return reports, gone, problems
+
+
+def _answers(
+    nodes: Iterable[str], root: Path, probe: str
+) -> dict[str, NodeReport | Exception | None]:
+    """Return what each node answers, by Ray's name of it; an error as itself, None: nothing."""
+    task = ray.remote(num_cpus=0, max_retries=0)(report)
+    asked = {
+        task.options(
+            name="check", scheduling_strategy=NodeAffinitySchedulingStrategy(node, False)
+        ).remote(root, probe): node
+        for node in nodes
+    }
+    answers: dict[str, NodeReport | Exception | None] = dict.fromkeys(asked.values())
+    for done in ray.wait(list(asked), num_returns=len(asked), timeout=WAIT_SECONDS)[0]:
+        try:
+            answers[asked[done]] = ray.get(done)
+        except Exception as error:  # whatever an import of other code may raise
+            answers[asked[done]] = error
+    return answers
 
 
 def _remedy(problem: str) -> str:
     if SILENT in problem:
         return ANSWERING
+    if DIED in problem:
+        return LOGGED
     return SAME_ROOT if "storage root" in problem else SAME_CODE
 
 

@@ -24,6 +24,7 @@ from storage.object_masks import check_masks
 from storage.reading import plan_reading
 from storage.results import Row
 from storage.study import Parameter, StudySpec, grid
+from storage.study.durations import words
 from storage.study.extension import check_changes
 from storage.study.space import settings, values_in
 from storage.summary import belongs
@@ -86,6 +87,7 @@ class Forecast:
     done: int  # runs with a row
     runs: int  # to come
     stages: tuple[StageForecast, ...]
+    late: tuple[str, ...]  # which stages would not be done within their time limits, in words
     stores: tuple[StoreForecast, ...]
     memory: tuple[str, ...]  # how the embeddings that are there will be read, in words
 
@@ -128,10 +130,10 @@ def forecast(spec: StudySpec, root: StorageRoot) -> Forecast:
     }
     done, runs = _runs(spec, rows)
     if spec.sampler == "grid":
-        stages = _counted(_keys(runs, marks), artifacts, history)
+        stages = tuple(_counted(_keys(runs, marks), artifacts, history))
     else:
         done = min(len(rows), spec.configurations * spec.seeds.max)
-        stages = _bounded(spec, marks, artifacts, history)
+        stages = tuple(_bounded(spec, marks, artifacts, history))
     return Forecast(
         study=spec.name,
         sampler=spec.sampler,
@@ -141,7 +143,8 @@ def forecast(spec: StudySpec, root: StorageRoot) -> Forecast:
         seeds=str(spec.seeds),
         done=done,
         runs=spec.configurations * spec.seeds.max - done,
-        stages=tuple(stages),
+        stages=stages,
+        late=tuple(_late(spec, stages)),
         stores=tuple(_store(root, *names, store) for names, store in found.items()),
         memory=_memory([store for store in found.values() if isinstance(store, EmbeddingStore)]),
     )
@@ -245,6 +248,17 @@ def _cost(
     mean = math.fsum(guess.seconds for guess in known) / len(known)
     least = max(known, key=lambda guess: BASES.index(guess.basis))
     return mean * count, f"{mean:.3g} s each, from {least.of} with {least.basis}"
+
+
+def _late(spec: StudySpec, stages: Iterable[StageForecast]) -> Iterator[str]:
+    for one in stages:
+        limit = spec.resources(one.stage).limit_seconds
+        takes = (one.seconds or 0.0) / max(1, one.compute)
+        if takes > limit:
+            yield (
+                f"{one.stage} would be ended at its time limit of {words(limit)}, as it takes "
+                f"{takes:.3g} s on average: raise stages.{one.stage}.time_limit"
+            )
 
 
 def _open(root: StorageRoot, dataset: str, backbone: str) -> EmbeddingStore | DataError:

@@ -39,7 +39,7 @@ MODELS = (
     ("SpaceEntry", "An entry of space", "`values`, or `low` and `high`, or `variants`."),
     ("EarlyStopping", "early_stopping", "Trials that are behind end before their last stage."),
     ("Rung", "A rung of early_stopping", "A point that trials pass on their way."),
-    ("Resources", "A stage of stages", "What one of its tasks occupies on its node."),
+    ("Resources", "A stage of stages", "What one of its tasks occupies, and for how long at most."),
     ("TableSpec", "table", "What `study table` makes of the results."),
     ("TensorBoardSpec", "tensorboard", "What TensorBoard shows of the study."),
 )

@@ -15,6 +15,7 @@ from qpmstudy.datasets import check_dataset
 from qpmstudy.errors import ConfigError
 from qpmstudy.registry import did_you_mean
 from qpmstudy.stage_graph import STAGES
+from storage.study.durations import words
 from storage.study.space import SpaceEntry, grid
 from storage.study.space_problems import (
     entry_problems,
@@ -138,6 +139,8 @@ def _problems(spec: StudySpec, wrong: Iterable[str] = ()) -> list[str]:
     if spec.early_stopping and not left_out & {"objectives", "protocol", "early_stopping"}:
         validated = spec.pipeline.split.validation > 0
         problems += spec.early_stopping.problems(spec.objectives, validated)
+    if not left_out & {"pipeline", "space", "stages"}:
+        problems += _limit_problems(spec)
     return problems + _name_problems(spec) + _split_problems(spec, "protocol" in left_out)
 
 
@@ -151,6 +154,18 @@ def _trials_problems(spec: StudySpec) -> list[str]:
     return [
         f"trials: the grid has {count} configurations (got {spec.trials}). Leave `trials` out, "
         "or choose another sampler."
+    ]
+
+
+def _limit_problems(spec: StudySpec) -> list[str]:
+    """Return what is wrong with a time limit of selections, beside that of their solver."""
+    limit, solving = spec.resources("select"), spec.most("select.time_limit")
+    if limit.limit_seconds > solving or "qpm" not in spec.choices("select.method"):
+        return []
+    return [
+        f"stages.select.time_limit: {limit.time_limit} ends a stage whose solver may take "
+        f"{words(solving)} by select.time_limit = {solving:g} (seconds), and which has more to do "
+        "than that. Let the stage have more, or the solver less."
     ]
 
 

@@ -1,5 +1,6 @@
 """The specification of a study, frozen once it is read."""
 
+import math
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -8,6 +9,7 @@ from pydantic import Field, field_validator
 from qpmstudy.config import PipelineConfig, flatten
 from qpmstudy.paper import TABLES
 from storage.layout import STUDY_NAME
+from storage.study.durations import Duration, seconds_of
 from storage.study.seeds import Seeds
 from storage.study.space import Parameter, SpaceEntry, grid, parameters_of
 from storage.study.stopping import EarlyStopping
@@ -18,7 +20,7 @@ StudyName = Annotated[str, Field(pattern=f"^{STUDY_NAME.pattern}$")]
 
 
 class Resources(Frozen):
-    """What one task of a stage occupies on its node."""
+    """What one task of a stage occupies on its node, and for how long at most."""
 
     cpu: Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)] = 1
     """Processor cores [cores]."""
@@ -26,6 +28,14 @@ class Resources(Frozen):
     """GPUs, or a share of one: two tasks of 0.5 run side by side on it [GPUs]."""
     gurobi: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)] | None = None
     """Gurobi licenses; none: one for a selection that may use Gurobi, if there are any [tokens]."""
+    time_limit: Duration | None = None
+    """How long a task may take, such as 90m, 1h30m or 2.5h: a longer one is ended, and tried once
+    more. Waiting for resources does not count; none: as long as it does."""
+
+    @property
+    def limit_seconds(self) -> float:
+        """Return how long a task may take (seconds)."""
+        return math.inf if self.time_limit is None else seconds_of(self.time_limit)
 
 
 class TableSpec(Frozen):
@@ -122,6 +132,11 @@ class StudySpec(Frozen):
                 found = parameter.choices(path)
                 return tuple(dict.fromkeys((*found, usual))) if parameter.when else found
         return (usual,)
+
+    def most(self, path: str) -> float:
+        """Return the largest number that the study may set at `path`."""
+        ranges = (one.high for one in self.parameters if path in one.paths and not one.values)
+        return max([*ranges, *(float(str(value)) for value in self.choices(path))])
 
     def stores(self) -> list[tuple[str, str]]:
         """Return every (dataset, backbone) pair whose embeddings the study may read."""

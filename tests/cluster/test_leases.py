@@ -1,10 +1,12 @@
-"""Who is silent for too long, on a virtual clock on which processes stand still and go on."""
+"""Who is silent or at it for too long, on a virtual clock: processes stand still and go on."""
+
+import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.leases import SECONDS, TICKS, Holder, Lease, lease_seconds
+from cluster.leases import SECONDS, TICKS, Holder, Lease, Over, lease_seconds
 from qpmstudy.errors import ConfigError
 
 PERIOD = 4  # moments between two beats, and between two ticks
@@ -30,13 +32,17 @@ def standing_still(pauses: Pauses) -> set[int]:
     return still
 
 
-def condemned(worker: set[int], ledger: set[int], moments: int) -> int | None:
-    """Return at which moment a computation is taken for lost; both stand still at their moments.
+def ending(
+    worker: set[int], ledger: set[int], moments: int, limit: float = math.inf, begins: int = 0
+) -> tuple[int, bool] | None:
+    """Return at which moment a computation is given up, and whether for being late.
+
+    Both stand still at their moments; what computes `begins` when there are resources for it.
 
     Clocks run on meanwhile: what was due when a process stood still is done once, when it goes on.
     What was sent to one that stands still waits. A tick is always before the beats that wait.
     """
-    lease, sent, next_beat, next_tick = Lease(), 0, 0, 0
+    lease, sent, next_beat, next_tick = Lease(limit / PERIOD), 0, begins, 0
     for now in range(moments):
         if now not in worker and now >= next_beat:
             sent, next_beat = sent + 1, now + PERIOD
@@ -44,12 +50,20 @@ def condemned(worker: set[int], ledger: set[int], moments: int) -> int | None:
             continue
         if now >= next_tick:
             next_tick = now + PERIOD
-            if lease.tick():
-                return now
+            if over := lease.tick():
+                assert over.holder == HOLDER
+                return now, over.late
         for _ in range(sent):
             lease.beat(HOLDER)
         sent = 0
     return None
+
+
+def condemned(worker: set[int], ledger: set[int], moments: int) -> int | None:
+    """Return at which moment a computation without a time limit is taken for lost."""
+    found = ending(worker, ledger, moments)
+    assert found is None or not found[1]
+    return found and found[0]
 
 
 @given(PAUSES, PAUSES)
@@ -84,7 +98,51 @@ def test_who_has_not_begun_may_wait_for_ever() -> None:
     assert not any(lease.tick() for _ in range(10 * TICKS))
     lease.beat(HOLDER)
     found = [lease.tick() for _ in range(TICKS)]
-    assert found == [None] * (TICKS - 1) + [HOLDER]
+    assert found == [None] * (TICKS - 1) + [Over(HOLDER, late=False)]
+
+
+LIMITS = st.integers(1, 10 * LEASE)
+
+
+@given(LIMITS, st.integers(0, 20 * LEASE))
+def test_who_gives_signs_of_life_is_late_once_its_limit_is_over_and_soon_after(
+    limit: int, begins: int
+) -> None:
+    """Waiting for resources, however long, is no part of it."""
+    found = ending(set(), set(), begins + limit + 10 * PERIOD, limit, begins)
+    assert found is not None
+    moment, late = found
+    assert late
+    assert limit <= moment - begins < limit + 2 * PERIOD
+
+
+@given(LIMITS, PAUSES)
+def test_a_limit_is_counted_in_time_that_the_ledger_has_lived(limit: int, pauses: Pauses) -> None:
+    """Everything sleeps now and then: no sleep, however long, counts for more than one tick."""
+    asleep = standing_still(pauses)
+    found = ending(asleep, asleep, 3_000, limit)
+    assert found is not None
+    moment, late = found
+    lived = moment + 1 - len(asleep & set(range(moment + 1)))
+    assert late
+    assert limit - PERIOD * len(pauses) <= lived <= limit + 2 * PERIOD
+
+
+@given(SHORT, LIMITS)
+def test_pauses_of_a_process_neither_end_it_early_nor_give_it_more_time(
+    worker: Pauses, limit: int
+) -> None:
+    asleep = standing_still(worker)
+    assert ending(asleep, set(), 3_000, limit) == ending(set(), set(), 3_000, limit)
+
+
+@given(st.integers(1, 500), LIMITS)
+def test_whichever_is_over_first_ends_a_computation(stops: int, limit: int) -> None:
+    still = set(range(stops, 3_000))
+    silent, late = ending(still, set(), 3_000), ending(set(), set(), 3_000, limit)
+    assert silent is not None
+    assert late is not None
+    assert ending(still, set(), 3_000, limit) == min(silent, late)  # at one moment: silent
 
 
 def test_the_lease_is_two_minutes_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

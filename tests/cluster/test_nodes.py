@@ -12,6 +12,7 @@ from ray.cluster_utils import Cluster
 
 from cluster.auth_token import ensure_token
 from cluster.room import cluster_with_room
+from cluster.session import elsewhere
 from cluster.versions import check_nodes
 from faults.three_raylets import IMPATIENT
 from qpmstudy.errors import ConfigError
@@ -26,6 +27,19 @@ import sys, time
 if "default_worker.py" in " ".join(sys.orig_argv):
     time.sleep(8)
 """
+DYING_WORKER = """\
+import os, subprocess, sys
+
+def die(event, what):
+    if event == "open" and ".probe-" in str(what[0]):
+        for command in {commands}:
+            subprocess.run(["sh", "-c", command.format(parent=os.getppid())], check=True)
+        os.kill(os.getpid(), 9)
+
+if "default_worker.py" in " ".join(sys.orig_argv):
+    sys.addaudithook(die)
+"""
+"""Dies as soon as the check looks at the storage root."""
 
 
 @pytest.fixture
@@ -106,3 +120,55 @@ def test_a_node_that_is_silent_or_vanishes_while_it_is_asked_is_named(
     (line,) = check_nodes(root)
     assert line.endswith(" went away before it said what it computes with")
     assert list(root.iterdir()) == []
+
+
+@pytest.fixture
+def mortal(cluster: Cluster, tmp_path: Path, commands: tuple[str, ...]) -> Cluster:
+    """The cluster with another node, whose worker starts `commands` and dies while it is asked."""
+    (tmp_path / "dying").mkdir()
+    program = DYING_WORKER.replace("{commands}", repr(commands))
+    (tmp_path / "dying" / "sitecustomize.py").write_text(program)
+    path = os.pathsep.join(
+        filter(None, (str(tmp_path / "dying"), os.environ.get("PYTHONPATH", "")))
+    )
+    cluster.add_node(num_cpus=1, env_vars={"PYTHONPATH": path})
+    ray.init(address=cluster.address, log_to_driver=False)
+    (tmp_path / "runs").mkdir()
+    return cluster
+
+
+@pytest.mark.usefixtures("mortal")
+@pytest.mark.parametrize("commands", [("kill -9 {parent}",), ("(sleep 1; kill -9 {parent}) &",)])
+def test_a_node_that_dies_with_the_process_that_was_asked_went_away(tmp_path: Path) -> None:
+    """Its raylet dies with it, or a moment later, when the loss of the process is known."""
+    (line,) = check_nodes(tmp_path / "runs")
+    assert line.endswith(" went away before it said what it computes with")
+
+
+@pytest.mark.usefixtures("mortal")
+@pytest.mark.parametrize("commands", [()])
+def test_a_process_that_dies_on_a_node_that_lives_is_told_as_that(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"process that was asked died, twice \(.*\)") as told:
+        check_nodes(tmp_path / "runs")
+    assert str(told.value).count("  - ") == 1
+    assert "cannot run" not in str(told.value)
+    assert "stands in its node's logs" in str(told.value)
+
+
+def test_what_hung_on_one_node_is_tried_on_another_if_there_is_one(cluster: Cluster) -> None:
+    second = cluster.add_node(num_cpus=1)
+    ray.init(address=cluster.address, log_to_driver=False)
+
+    @ray.remote(num_cpus=1)
+    def here() -> str:
+        return str(ray.get_runtime_context().get_node_id())
+
+    def run_without(node: str) -> str:
+        found: str = ray.get(here.options(**elsewhere(node)).remote(), timeout=60)
+        return found
+
+    one, other = (node["NodeID"] for node in ray.nodes())
+    assert [run_without(one), run_without(other)] == [other, one]
+    cluster.remove_node(second)
+    (left,) = (node["NodeID"] for node in ray.nodes() if node["Alive"])
+    assert run_without(left) == left

@@ -78,7 +78,7 @@ def test_without_failures_each_key_is_computed_exactly_once(
     assert book.tally("dense")["computed"] == len(asked)
 
 
-@pytest.mark.parametrize("why", [Failure.LOST, Failure.MEMORY])
+@pytest.mark.parametrize("why", [Failure.LOST, Failure.MEMORY, Failure.LATE])
 def test_what_may_go_well_next_time_is_tried_again_a_few_times(why: Failure) -> None:
     book = StageBook()
     book.request("dense", "a", stored=False)

@@ -6,11 +6,14 @@ import pytest
 import ray.exceptions as gone
 import torch
 
+from cluster.leases import Holder
 from cluster.stage_book import Failure
-from cluster.stage_errors import SilentError, StageError, StorageError, failure, told
+from cluster.stage_errors import LateError, SilentError, StageError, StorageError, failure, told
 from qpmstudy.errors import NonFiniteError
 
 TRACE = "Traceback (most recent call last):\n  File x\n" + "\n".join(f"line {n}" for n in range(30))
+
+HOLDER = Holder("node", "host", 7)
 
 
 def raised(cause: Exception) -> Exception:
@@ -31,7 +34,8 @@ def raised(cause: Exception) -> Exception:
         (raised(gone.OutOfDiskError("full, and nowhere to move objects to")), Failure.MEMORY),
         (gone.WorkerCrashedError(), Failure.LOST),
         (gone.NodeDiedError("node"), Failure.LOST),
-        (SilentError(7, "host", 120.0), Failure.LOST),
+        (SilentError(HOLDER, 120.0), Failure.LOST),
+        (LateError(HOLDER, 7200.0), Failure.LATE),
         (gone.ObjectLostError("ab" * 14, None, ""), Failure.LOST),
         (raised(gone.ObjectLostError("ab" * 14, None, "")), Failure.LOST),
         (raised(OSError(28, "No space left on device", "/runs/x")), Failure.STORAGE),
@@ -65,8 +69,19 @@ def test_what_was_given_up_says_how_often_it_was_tried_and_what_to_do() -> None:
 
 
 def test_who_fell_silent_is_named_with_where_and_how_long() -> None:
-    silent = told(SilentError(7, "host", 120.0), "select", Failure.LOST)
+    silent = told(SilentError(HOLDER, 120.0), "select", Failure.LOST)
     assert "process 7 on host gave no sign of life for 120 s and was killed" in str(silent)
+
+
+def test_who_was_late_is_named_with_where_and_the_limit_and_what_to_do() -> None:
+    late = told(LateError(HOLDER, 5400.0), "select", Failure.LATE)
+    for words in (
+        "'select' was given up after 2 attempts: it was not done within its time limit",
+        "raise stages.select.time_limit",
+        "--retry-failed",
+        "process 7 on host was not done after its time limit of 1h 30m and was ended",
+    ):
+        assert words in str(late)
 
 
 def test_a_full_disk_is_not_held_against_the_stage() -> None:

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.flight import Flight
+from cluster.leases import Holder
 from cluster.shared_embeddings import SharedEmbeddings
 from cluster.stage_book import Decision
-from cluster.stage_errors import StageError
+from cluster.stage_errors import LateError, StageError
 from cluster.stage_ledger import StageLedger
 from cluster.stage_source import StageReport, StageRequest
 from qpmstudy.config import PipelineConfig
@@ -30,8 +31,12 @@ class Inline(StageLedger):
     def __init__(self, root: Path) -> None:
         super().__init__(str(root), {})
         self.begun: list[asyncio.Future[float]] = []
+        self.shunned: list[str] = []
 
-    def _submit(self, request: StageRequest, embeddings: SharedEmbeddings, attempt: str) -> Any:
+    def _submit(
+        self, request: StageRequest, embeddings: SharedEmbeddings, attempt: str, shunned: str
+    ) -> Any:
+        self.shunned.append(shunned)
         self.begun.append(asyncio.get_running_loop().create_future())
         return self.begun[-1]
 
@@ -99,6 +104,27 @@ def test_a_computation_that_is_stopped_is_told_to_all_and_begun_anew_for_the_nex
         ledger.begun[1].set_exception(ValueError("shapes"))
         with pytest.raises(StageError, match="ValueError: shapes"):
             await asyncio.wait_for(again, 10)
+
+    asyncio.run(scene())
+
+
+def test_a_stage_that_is_late_is_tried_once_more_and_not_where_it_was(tmp_path: Path) -> None:
+    async def scene() -> None:
+        ledger = Inline(tmp_path)
+        asked = ledger.ask()
+        for attempt, node in enumerate(("first", "second"), 1):
+            await ledger.until_begun(attempt)
+            late = LateError(Holder(node, f"host of the {node}", 7), 7200.0)
+            ledger.begun[-1].set_exception(late)
+        with pytest.raises(StageError, match=r"given up after 2 attempts.* on host of the second "):
+            await asyncio.wait_for(asked, 10)
+        assert ledger.shunned == ["", "first"]
+        again, given_up = (await ledger.snapshot())["endings"]
+        assert again == (
+            "dense: process 7 on host of the first was not done after its time limit of 2h and was "
+            "ended; the stage is computed again"
+        )
+        assert given_up.endswith("; the stage is given up")
 
     asyncio.run(scene())
 

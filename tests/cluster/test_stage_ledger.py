@@ -241,6 +241,23 @@ def test_a_stage_is_stopped_once_nobody_waits_for_it_and_not_before(
     assert [path.name for path in (tmp_path / "dense").glob("*/*")] == [report.key]
 
 
+def test_a_stage_that_is_stopped_while_it_imports_spoils_no_other(
+    shared: SharedEmbeddings, tmp_path: Path
+) -> None:
+    """Processes are used again; half of torch in one would fail whatever comes after."""
+    ledger = start_ledger(ArtifactStore(tmp_path), {"dense": Resources(cpu=2)})  # all there are
+    long = request_for(shared, config=with_values(CONFIG, {"dense.epochs": 10_000}))
+    for pid in processes("ray::IDLE"):  # which have imported it already
+        os.kill(pid, signal.SIGKILL)
+    answer = ledger.obtain.remote(long, shared)
+    begun("ray::dense")
+    ray.get(ledger.leave.remote(long), timeout=60)
+    with pytest.raises(ray.exceptions.RayTaskError, match="is wanted by nobody"):
+        ray.get(answer, timeout=60)
+    (report,) = ask(ledger, shared, request_for(shared))
+    assert report.decision is Decision.COMPUTE
+
+
 @pytest.mark.parametrize("library", [ctypes.CDLL, ctypes.PyDLL])
 def test_a_call_into_c_that_no_interrupt_reaches_is_ended_in_bounded_time(
     shared: SharedEmbeddings,
@@ -271,6 +288,31 @@ def test_a_call_into_c_that_no_interrupt_reaches_is_ended_in_bounded_time(
     asyncio.run(scene())
     until(lambda: not psutil.pid_exists(int(note.read_text())))
     until(lambda: ray.available_resources().get("CPU") == 2)
+
+
+def test_waiting_for_resources_is_no_part_of_a_time_limit(
+    shared: SharedEmbeddings, tmp_path: Path
+) -> None:
+    """They are taken for longer than that; then the stage has them all."""
+    free = tmp_path / "free"
+
+    @ray.remote(num_cpus=2)  # all there are
+    def others() -> None:
+        while not free.exists():
+            time.sleep(0.1)
+
+    ray.wait(list(shared.shards), num_returns=len(shared.shards), timeout=60)
+    taken = others.remote()
+    until(lambda: ray.available_resources().get("CPU", 0) == 0)
+    needs = {"dense": Resources(cpu=2, time_limit="10s")}
+    ledger = start_ledger(ArtifactStore(tmp_path / "artifacts"), needs, lease=8.0)
+    answer = ledger.obtain.remote(request_for(shared), shared)
+    time.sleep(12)
+    assert running(ledger) == {"dense": 1}
+    write_bytes(free, b"")
+    assert ray.get(answer, timeout=60).decision is Decision.COMPUTE
+    assert ray.get(ledger.snapshot.remote(), timeout=60)["endings"] == []
+    ray.get(taken, timeout=60)
 
 
 def until(condition: Callable[[], object]) -> None:

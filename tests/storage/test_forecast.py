@@ -77,6 +77,19 @@ def test_times_grow_with_the_epochs(timed: Any) -> None:
     assert costs["finetune"] == 4 * 60
 
 
+def test_a_stage_that_takes_longer_than_its_time_limit_is_named(timed: Any) -> None:
+    limits = {"dense": {"time_limit": "3s"}, "finetune": {"time_limit": "5s"}}
+    longer = {"finetune.l1_fm": {"values": [0, 4, 8]}}
+    found = forecast(like(timed, space=longer, seeds=3, stages=limits), timed.root)
+    (line,) = found.late
+    assert line == (
+        "finetune would be ended at its time limit of 5s, as it takes 6 s on average: raise "
+        "stages.finetune.time_limit"
+    )
+    assert line in str(forecast_view(found).renderables[-1])
+    assert forecast(like(timed, stages=limits), timed.root).late == ()  # nothing to compute
+
+
 @pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
 def test_a_sampler_is_bounded_by_what_a_stage_depends_on(timed: Any, sampler: str) -> None:
     space = {"finetune.l1_fm": {"low": 0, "high": 9}, "select.per_class": {"values": [1, 2, 3]}}

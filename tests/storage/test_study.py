@@ -1,6 +1,7 @@
 """Specifications: what is accepted, and every mistake told with its path and what was meant."""
 
 import json
+import math
 from typing import Any
 
 import hypothesis
@@ -152,6 +153,10 @@ def test_entries_that_cannot_be(entry: object, message: str) -> None:
             {"stages": {"dense": {"cpu": float("inf")}}},
             "stages.dense.cpu: Input should be a finite",
         ),
+        (
+            {"stages": {"dense": {"time_limit": 7200}}},
+            "stages.dense.time_limit: takes a time such as 90m, 1h30m or 2.5h, above 0 (got 7200)",
+        ),
         ({1: 2}, "1: Keys should be strings"),
         ({True: 2}, "Keys should be strings"),
     ],
@@ -159,6 +164,34 @@ def test_entries_that_cannot_be(entry: object, message: str) -> None:
 def test_studies_that_cannot_be(changes: dict[Any, Any], message: str) -> None:
     found = errors(spaced() | changes)
     assert any(message in line for line in found), found
+
+
+SOLVES = {"pipeline": {"select": {"time_limit": 600}}}
+RANGE = {"sampler": "random", "trials": 2, "space": {"select.time_limit": {"low": 60, "high": 900}}}
+VALUES = {"space": {"select.time_limit": {"values": [60, 900]}}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "limit", "solving"),
+    [({}, "3h", "3h"), (SOLVES, "9m", "10m"), (RANGE, "10m", "15m"), (VALUES, "15m", "15m")],
+)
+def test_a_selection_has_more_time_than_its_solver(
+    changes: dict[str, Any], limit: str, solving: str
+) -> None:
+    (line,) = errors(spaced(**changes, stages={"select": {"time_limit": limit}}))
+    assert line.startswith(f"stages.select.time_limit: {limit} ends a stage whose solver may take ")
+    assert f"may take {solving} by select.time_limit = " in line
+    longer = spaced(**changes, stages={"select": {"time_limit": f"{limit}6m"}})
+    spec = parse_study(longer, "x")
+    assert spec.resources("select").limit_seconds > spec.most("select.time_limit")
+
+
+def test_other_stages_and_methods_know_no_solver() -> None:
+    quick = {name: {"time_limit": "1m"} for name in ("dense", "finetune", "evaluate")}
+    spec = parse_study(spaced(stages=quick), "x")
+    assert [spec.resources(name).limit_seconds for name in ("dense", "select")] == [60, math.inf]
+    older = {"pipeline": {"select": {"method": "sldd"}}, "stages": {"select": {"time_limit": "1m"}}}
+    assert parse_study(spaced(**older), "x").resources("select").limit_seconds == 60
 
 
 def test_missing_keys_are_named() -> None:
