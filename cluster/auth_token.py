@@ -7,6 +7,7 @@ never printed. Ray looks for it in this order: RAY_AUTH_TOKEN, the file at RAY_A
 
 import os
 import secrets
+import time
 from pathlib import Path
 
 from qpmstudy.errors import ConfigError
@@ -14,6 +15,8 @@ from qpmstudy.files import home_folder
 
 VALUE = "RAY_AUTH_TOKEN"
 PATH = "RAY_AUTH_TOKEN_PATH"
+WRITING_SECONDS = 2.0
+"""For another process that has just made the file to fill it."""
 
 
 def token_file() -> Path:
@@ -55,6 +58,9 @@ def ensure_token() -> None:
         try:
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
+            deadline = time.monotonic() + WRITING_SECONDS
+            while path.exists() and not path.stat().st_size and time.monotonic() < deadline:
+                time.sleep(0.02)
             require_token()
             return
         with os.fdopen(handle, "w", encoding="ascii") as file:

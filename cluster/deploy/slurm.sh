@@ -33,7 +33,9 @@ export RAY_enable_metrics_collection=0 AUTOSCALER_METRIC_PORT=-1 DASHBOARD_METRI
 # Jobs that share a node need ports and folders of their own.
 port=$((20000 + SLURM_JOB_ID % 10000))
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
-head="$(srun --nodes=1 --ntasks=1 -w "${nodes[0]}" hostname --ip-address | awk '{print $1}')"
+# Debian gives a host's own name an address that no other host reaches, 127.0.1.1.
+head="$(srun --nodes=1 --ntasks=1 -w "${nodes[0]}" bash -c 'hostname --ip-address; hostname -I' |
+    awk '{ for (i = 1; i <= NF; i++) if (!ip && $i !~ /^127\.|:/) ip = $i } END { print ip }')"
 shares=(--num-cpus="$SLURM_CPUS_PER_TASK" --num-gpus="${SLURM_GPUS_ON_NODE:-0}" --disable-usage-stats)
 
 export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK" # else a step has one core, whatever the job has

@@ -1,6 +1,7 @@
 """The token file: made once, for its owner alone, and never overwritten."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,16 @@ def test_an_empty_token_is_refused(file: Path) -> None:
     file.touch()
     with pytest.raises(ConfigError, match="is empty"):
         ensure_token()
+
+
+def test_a_token_that_another_process_is_writing_is_waited_for(file: Path) -> None:
+    file.parent.mkdir()
+    file.touch()
+    writing = threading.Timer(0.2, file.write_text, ["abc"])
+    writing.start()
+    ensure_token()
+    assert file.read_text() == "abc"
+    writing.join()
 
 
 def test_a_file_that_cannot_be_written_is_named(file: Path) -> None:

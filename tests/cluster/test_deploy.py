@@ -91,7 +91,7 @@ SRUN = """\
 #!/bin/bash
 # Of Slurm 22.05 and later: how many cores a step has does not come from SLURM_CPUS_PER_TASK.
 while [[ $1 == -* ]]; do [[ $1 == -w ]] && { on=$2; shift; }; shift; done
-[[ $1 == hostname ]] && { echo 10.0.0.7 fe80::1; exit; }
+[[ $* == *hostname* ]] && { echo 127.0.1.1; echo 10.0.0.7 fe80::1; exit; }
 echo "$on has ${SRUN_CPUS_PER_TASK:-1}: $*" >> steps
 test -s "$RAY_AUTH_TOKEN_PATH" && exec sleep 60
 """
