@@ -138,9 +138,8 @@ def mortal(cluster: Cluster, tmp_path: Path, commands: tuple[str, ...]) -> Clust
 
 
 @pytest.mark.usefixtures("mortal")
-@pytest.mark.parametrize("commands", [("kill -9 {parent}",), ("(sleep 1; kill -9 {parent}) &",)])
+@pytest.mark.parametrize("commands", [("kill -9 {parent}",)])
 def test_a_node_that_dies_with_the_process_that_was_asked_went_away(tmp_path: Path) -> None:
-    """Its raylet dies with it, or a moment later, when the loss of the process is known."""
     (line,) = check_nodes(tmp_path / "runs")
     assert line.endswith(" went away before it said what it computes with")
 
