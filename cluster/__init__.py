@@ -14,6 +14,5 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the old output is silent when asked to be
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # Ctrl-C stops now: nothing is lost
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")  # its snapshots are never restored
-os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "120")  # 30 s are not enough when busy
 if is_loopback(os.environ.get("RAY_ADDRESS")):
     os.environ[BEYOND] = "0"

@@ -51,18 +51,19 @@ def comparison_text(found: Comparison) -> str:
         for letter, model, source in zip(LETTERS, found.models, found.sources, strict=True)
     ]
     which = images_in_words(found.images, found.dataset, found.split)
-    lines.append(f"on {which}; shares, of which 1 is all")
+    lines.append(f"on {which}")
     if found.left_out:
         lines.append(f"left out: {found.left_out} images that only one of them could be shown")
-    lines += ["", f"  {'':14}{'A':>8}{'B':>9}{'B - A':>9}   95% interval of B - A"]
+    lines += ["", f"  {'percent':14}{'A':>8}{'B':>9}{'B - A':>9}   95% interval of B - A"]
     for name, pair in found.metrics.items():
         if pair is None:
             lines.append(f"  {name:14}{'-':>8}{'-':>9}")
             continue
         gain = pair.difference
+        ends = f"[{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]"
         lines.append(
-            f"  {name:14}{pair.first:8.4f}{pair.second:9.4f}{gain.value:+9.4f}"
-            + ("   -" if math.isnan(gain.low) else f"   [{gain.low:+.4f}, {gain.high:+.4f}]")
+            f"  {name:14}{100 * pair.first:8.1f}{100 * pair.second:9.1f}{100 * gain.value:+9.1f}"
+            + ("   -" if math.isnan(gain.low) else f"   {ends}")
             + (f"  ({pair.images} images)" if pair.images < found.images else "")
         )
     if found.sid_k[0] != found.sid_k[1]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from qpmstudy.columns import shown
 from qpmstudy.confusions import confusion_lines
 from storage.evaluation import Evaluation
 from storage.model_images import ALL, images_in_words
@@ -38,13 +39,11 @@ def evaluation_text(found: Evaluation) -> str:
     lines = [
         f"{found.model} on {images_in_words(found.images, found.dataset, found.split)}",
         f"  {found.source}",
-        "  shares, of which 1 is all:",
+        "  percent, and numbers of features or images:",
     ]
     for name, value in found.metrics.items():
-        shown = "-" if value is None else f"{value:.4f}"
-        if name == "sid":
-            shown += f"  (SID@{found.sid_k})"
-        lines.append(f"  {name:{width}}  {shown}")
+        which = f"  (SID@{found.sid_k})" if name == "sid" else ""
+        lines.append(f"  {name:{width}}  {shown(name, value):>5}{which}")
     if "plausibility" in found.metrics and found.metrics["plausibility"] is None:
         lines.append("  -: not defined here; Plausibility needs object masks (segmentations/)")
     if found.confused:

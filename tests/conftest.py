@@ -62,6 +62,7 @@ WITHOUT_RAY = {
     "test_study_files.py",
     "test_study_machine.py",
     "test_importance.py",
+    "test_interruptions.py",
     "test_leases.py",
     "test_trial_events.py",
     "test_events.py",

@@ -3,6 +3,7 @@
 overlays.py   drawing feature maps over an image
 captions.py   pictures side by side, with words above them
 drawing.py    one image and where a model's features fire in it
+colouring.py  which feature has which colour
 local.py      the explanation of one prediction, as files
 contrast.py   why one class and not another
 overview.py   which class uses which feature, as a picture; overview_page.py, as a page

@@ -76,28 +76,36 @@ def _greedy(graph: Bool[np.ndarray, "F F"], size: int) -> Int[np.ndarray, " size
 def _tabu(
     graph: Bool[np.ndarray, "F F"], first: Int[np.ndarray, " size"]
 ) -> Int[np.ndarray, " size"] | None:
+    # Two passes over all nodes a step, the rest over the few that are chosen or tabu.
     n_nodes = len(graph)
-    weight = graph.astype(np.int64)
-    inside = np.zeros(n_nodes, dtype=bool)
-    inside[first] = True
-    clashes = weight[first].sum(axis=0)
+    weight = graph.astype(np.int32)
+    chosen = np.sort(first)
+    clashes = weight[chosen].sum(axis=0, dtype=np.int32)
+    without, gain = np.empty_like(clashes), np.empty_like(clashes)
     tabu_until = np.zeros(n_nodes, dtype=np.int64)
+    tabu: list[int] = []  # not chosen
     never = n_nodes + 1
     for step in range(_STEPS * n_nodes):
-        left = int(clashes[inside].sum()) // 2
+        mine = clashes[chosen]
+        left = int(mine.sum()) // 2
         if left == 0:
-            return np.flatnonzero(inside)
-        if inside.all():
+            return chosen
+        if len(chosen) == n_nodes:
             return None
-        free = tabu_until <= step
-        out = int(np.argmax(np.where(inside & (free | ~free[inside].any()), clashes, -1)))
-        gain = clashes - weight[out]
-        candidates = ~inside & free
-        if not candidates.any():
-            candidates = ~inside
-        enter = int(np.argmin(np.where(candidates, gain, never)))
-        inside[out], inside[enter] = False, True
-        clashes += weight[enter] - weight[out]
+        free = tabu_until[chosen] <= step
+        place = int(np.where(free, mine, -1).argmax() if free.any() else mine.argmax())
+        out = int(chosen[place])
+        np.subtract(clashes, weight[out], out=without)
+        np.copyto(gain, without)
+        gain[chosen] = never
+        tabu = [node for node in tabu if tabu_until[node] > step]
+        if len(tabu) < n_nodes - len(chosen):
+            gain[tabu] = never
+        enter = int(gain.argmin())
+        np.add(without, weight[enter], out=clashes)
+        chosen[place] = enter
+        chosen.sort()
+        tabu = [node for node in tabu if node != enter] + [out]
         tabu_until[out] = step + 7 + left
         tabu_until[enter] = step + 3
     return None

@@ -4,6 +4,7 @@ spec.py         the frozen specification
 parsing.py      from a file's content to it, with all errors at once
 seeds.py        how many replicates
 space.py        which values are varied; space_problems.py says what is wrong with them
+durations.py    "1h30m"
 stopping.py     which trials end early
 extension.py    whether a file asks for more of a launched study, or for something else
 validation.py   types and ranges of the pipeline configuration, and errors in words

@@ -1,4 +1,4 @@
-"""Launch, kill, lose, cancel, extend, relaunch, in any order: the rows are those of one launch.
+"""Launch, kill, lose, extend and relaunch in any order: the rows are those of one launch.
 
 The driver, its ledger and its rows are real; runs are carried out here, without a cluster, and
 each gives what its configuration and seed say.

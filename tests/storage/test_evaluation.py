@@ -169,7 +169,8 @@ def test_the_command(model: Path, finished: Any, birds: ImageDataset, tmp_path: 
     assert said.out.startswith(
         f"{model} on the 12 images of the test split of birds\n  embeddings at "
     )
-    assert f"  accuracy                 {metrics['test']['accuracy']:.4f}" in said.out
+    accuracy = 100 * metrics["test"]["accuracy"]
+    assert f"  accuracy                 {accuracy:5.1f}\n" in said.out
     assert "optimistic" not in said.out
     assert "All of them count" not in said.out
     assert "optimistic" in here("evaluate", model, "--split", "validation", *root).out
