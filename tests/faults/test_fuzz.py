@@ -21,7 +21,7 @@ def test_kills_at_random_moments_lose_nothing_and_have_nothing_done_twice(
     seed = random.SystemRandom().randrange(10_000)
     print(f"to repeat it: python -m tests.faults.fuzz --kills {KILLS} --seed {seed}")
     with adopting():
-        found = fuzz(KILLS, seed, tmp_path, trials=4)
+        found = fuzz(KILLS, seed, tmp_path, trials=2)
     assert found.problems == []
     assert found.kills.total() == KILLS
-    assert found.seen["rows"] >= 8
+    assert found.seen["rows"] >= 4
