@@ -93,8 +93,6 @@ def _connect(address: str, **options: Any) -> None:
             f"No cluster can be reached at {address}: {why}. Start it, or correct "
             "RAY_ADDRESS; without that variable a launch uses this machine alone."
         )
-    if address == "local":  # 30 s are not enough where the machine is busy
-        os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "120")
     try:
         ray.init(address=address, **options)
     except Exception as error:
