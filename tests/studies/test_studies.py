@@ -36,7 +36,7 @@ def command(*arguments: object) -> str:
 def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Folders in the layouts of the paper's datasets."""
     folder = tmp_path_factory.mktemp("data")
-    size = {"classes": 3, "train": 2, "test": 1}
+    size = {"classes": 3, "train": 3, "test": 1}
     return {
         "cub2011": make_cub(folder / "cub", **size),
         "stanford-cars": make_cars(folder / "cars", **size),
