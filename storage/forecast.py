@@ -10,19 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from qpmstudy.config import PipelineConfig, with_values
-from qpmstudy.errors import DataError
 from qpmstudy.files import read_json
 from qpmstudy.stage_graph import STAGES, stage_keys
 from storage.artifacts import ArtifactStore
 from storage.embeddings import EmbeddingStore
-from storage.ensure import made_here, open_named
-from storage.groups import command
 from storage.history import BASES, History, read_history, sections
 from storage.layout import StorageRoot
-from storage.memory import RESERVE, allowed_memory, available_memory, needed
 from storage.object_masks import check_masks
-from storage.reading import plan_reading
 from storage.results import Row
+from storage.store_forecast import StoreForecast, memory_words, opened, store_forecast
 from storage.study import Parameter, StudySpec, grid
 from storage.study.durations import words
 from storage.study.extension import check_changes
@@ -52,26 +48,6 @@ class StageForecast:
     compute: int
     seconds: float | None
     basis: str
-
-
-@dataclass(frozen=True)
-class StoreForecast:
-    """The embeddings that a study reads: bytes in memory, or why they cannot be read.
-
-    `command` makes them; `made_by_launch` says whether a launch does, too.
-    """
-
-    dataset: str
-    backbone: str
-    command: str
-    bytes: int | None = None
-    problem: str | None = None
-    made_by_launch: bool = False
-
-    @property
-    def ends_launch(self) -> bool:
-        """Return whether a launch ends at once for want of them."""
-        return self.problem is not None and not self.made_by_launch
 
 
 @dataclass(frozen=True)
@@ -121,7 +97,7 @@ def forecast(spec: StudySpec, root: StorageRoot) -> Forecast:
     folder = root.study(spec.name)
     extends = folder.spec.exists() and check_changes(read_json(folder.spec), spec, extend=True)
     rows = folder.results.rows(remember=False)
-    found = {names: _open(root, *names) for names in spec.stores()}
+    found = {names: opened(root, *names) for names in spec.stores()}
     check_masks(spec, [store for store in found.values() if isinstance(store, EmbeddingStore)])
     history, artifacts = read_history(root), root.artifacts
     marks = {
@@ -145,8 +121,10 @@ def forecast(spec: StudySpec, root: StorageRoot) -> Forecast:
         runs=spec.configurations * spec.seeds.max - done,
         stages=stages,
         late=tuple(_late(spec, stages)),
-        stores=tuple(_store(root, *names, store) for names, store in found.items()),
-        memory=_memory([store for store in found.values() if isinstance(store, EmbeddingStore)]),
+        stores=tuple(store_forecast(root, *names, store) for names, store in found.items()),
+        memory=memory_words(
+            [store for store in found.values() if isinstance(store, EmbeddingStore)]
+        ),
     )
 
 
@@ -259,36 +237,6 @@ def _late(spec: StudySpec, stages: Iterable[StageForecast]) -> Iterator[str]:
                 f"{one.stage} would be ended at its time limit of {words(limit)}, as it takes "
                 f"{takes:.3g} s on average: raise stages.{one.stage}.time_limit"
             )
-
-
-def _open(root: StorageRoot, dataset: str, backbone: str) -> EmbeddingStore | DataError:
-    try:
-        return open_named(root, dataset, backbone)
-    except DataError as error:
-        return error
-
-
-def _store(
-    root: StorageRoot, dataset: str, backbone: str, store: EmbeddingStore | DataError
-) -> StoreForecast:
-    makes = command(dataset, backbone, root.embeddings(dataset, backbone))
-    if isinstance(store, EmbeddingStore):
-        return StoreForecast(dataset, backbone, makes, bytes=needed(store))
-    try:
-        made = made_here(root, dataset, backbone)
-    except DataError:  # of which the problem tells
-        made = False
-    return StoreForecast(dataset, backbone, makes, problem=str(store), made_by_launch=made)
-
-
-def _memory(stores: Sequence[EmbeddingStore]) -> tuple[str, ...]:
-    """Return how stores would be read on this machine by one task at a time."""
-    there = available_memory()
-    room = None if there is None else max(0, there - RESERVE)
-    try:
-        return tuple(plan_reading(stores, allowed_memory(room)).lines()) if stores else ()
-    except DataError as error:
-        return (str(error),)
 
 
 def forecast_json(found: Forecast) -> dict[str, Any]:
